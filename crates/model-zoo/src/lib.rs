@@ -1,1 +1,52 @@
-//! model-zoo.
+//! Whisper and BERT on `tensor-core`, read from Hugging Face folders.
+//!
+//! A folder holds `config.json`, `model.safetensors` (or an index with shards)
+//! and `tokenizer.json`. Every dimension comes from the config, every tensor
+//! keeps the name that `transformers` gives it, and what is saved here loads
+//! there. Both models are held against `transformers` on tiny random
+//! configurations (`tests/golden`) and on published weights.
+//!
+//! | module        | what it holds                                               |
+//! |---------------|-------------------------------------------------------------|
+//! | [`weights`]   | [`Builder`]: where parameters come from; [`Parameters`]      |
+//! | [`layers`]    | linear, norm, embedding, activation, attention              |
+//! | [`whisper`]   | encoder, decoder with KV-cache, greedy decoding             |
+//! | [`bert`]      | encoder, MLM head, classification and regression heads      |
+//! | [`tokenizer`] | `tokenizer.json`, special ids, Whisper's prompt             |
+//! | [`folder`]    | which model a folder holds, and opening either              |
+//!
+//! Losses, optimisers and data sets are deliberately elsewhere: a forward pass
+//! returns tensors, and the [`Context`](tensor_core::Context) it is given says
+//! whether a graph is recorded, whether dropout is drawn and in which dtype
+//! matrix products run.
+//!
+//! # Examples
+//!
+//! ```
+//! use model_zoo::bert::{Bert, BertConfig, BertInput};
+//! use model_zoo::Builder;
+//! use tensor_core::{Context, DType, Device};
+//!
+//! let config = BertConfig { hidden_size: 8, num_attention_heads: 2, num_hidden_layers: 1,
+//!     intermediate_size: 16, vocab_size: 20, ..BertConfig::default() };
+//! let builder = Builder::random(7, DType::F32, Device::Cpu);
+//! let bert = Bert::new(&builder, &config)?;
+//! let input = BertInput::from_ids(&[vec![2, 5, 3], vec![2, 3]], 0, Device::Cpu)?;
+//! let output = bert.forward(&Context::eval(), &input)?;
+//! assert_eq!(output.last_hidden_state.shape(), [2, 3, 8]);
+//! # Ok::<(), model_zoo::ZooError>(())
+//! ```
+
+pub mod bert;
+mod error;
+pub mod folder;
+mod json;
+pub mod layers;
+pub mod tokenizer;
+pub mod weights;
+pub mod whisper;
+
+pub use error::{ErrorKind, Result, ZooError};
+pub use folder::{AnyModel, ModelKind};
+pub use tokenizer::Tokenizer;
+pub use weights::{Builder, Init, LoadOptions, Parameters};

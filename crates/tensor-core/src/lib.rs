@@ -1,1 +1,51 @@
-//! tensor-core.
+//! Tensors with reverse-mode gradients, fused operators and optimiser arithmetic.
+//!
+//! Eager: an operator runs when it is called, on a run-time [`DType`] and [`Device`]. Gradients
+//! flow back over explicit nodes that own what they saved (see [`Backward`]). Nothing is global:
+//! whether a pass records the graph, drops out or multiplies in bf16 is in the [`Context`] that
+//! modules are given, and parallel loops run on the caller's rayon pool.
+//!
+//! ```
+//! use tensor_core::{Device, Tensor, Var};
+//!
+//! # fn main() -> tensor_core::Result<()> {
+//! let w = Var::new(Tensor::from_vec(vec![1.0f32, 2.0, 3.0], &[3], Device::Cpu)?);
+//! let loss = w.tensor().sqr()?.sum_all()?;
+//! let gradients = loss.backward()?;
+//! let grad = gradients.get(&w).expect("the loss depends on w");
+//! assert_eq!(grad.to_vec::<f32>()?, [2.0, 4.0, 6.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Numerics
+//!
+//! bf16 and f16 are storage: operators widen to f32 inside and round once at the end, and the
+//! bf16 matrix product accumulates in f32. Every reduction has a fixed order that depends on the
+//! shape alone, so results have the same bits on any number of threads.
+
+mod autograd;
+mod context;
+mod cpu;
+mod dtype;
+mod error;
+mod ops;
+mod optim;
+mod philox;
+mod safetensors_io;
+mod shape;
+mod storage;
+mod tensor;
+pub mod testing;
+mod var;
+
+pub use autograd::{Backward, CustomOp, Gradients};
+pub use context::Context;
+pub use dtype::{DType, Element};
+pub use error::{Error, ErrorKind, Result};
+pub use optim::{AdamW, AdamWOptions};
+pub use philox::{DropoutKey, Philox};
+pub use safetensors_io::{SafeTensors, encode_safetensors, save_safetensors};
+pub use storage::Device;
+pub use tensor::Tensor;
+pub use var::{Var, VarId};

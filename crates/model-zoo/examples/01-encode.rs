@@ -1,0 +1,47 @@
+//! Encodes a text with any BERT folder, or Mel features with any Whisper folder.
+//!
+//! ```text
+//! cargo run --release -p model-zoo --example 01-encode -- BERT_DIR "some text"
+//! cargo run --release -p model-zoo --example 01-encode -- WHISPER_DIR features.safetensors
+//! ```
+//!
+//! The second file holds `input_features`, `(n_mels, frames)` or with a batch in front.
+
+use std::path::Path;
+
+use model_zoo::bert::BertInput;
+use model_zoo::whisper::EncoderInput;
+use model_zoo::{AnyModel, LoadOptions, Tokenizer};
+use tensor_core::{Context, Device, SafeTensors, Tensor};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [dir, input] = args.as_slice() else {
+        return Err("usage: 01-encode MODEL_DIR TEXT|FEATURES.safetensors".into());
+    };
+    let dir = Path::new(dir);
+    let ctx = Context::eval();
+
+    let (states, lengths) = match AnyModel::open(dir, LoadOptions::default())? {
+        AnyModel::Bert(model) => {
+            let ids =
+                Tokenizer::open(dir)?.encode_within(input, model.config.max_position_embeddings)?;
+            let input = BertInput::from_ids(&[ids], 0, Device::Cpu)?;
+            let output = model.forward(&ctx, &input.with_hidden_states())?;
+            (output.hidden_states, output.lengths)
+        }
+        AnyModel::Whisper(model) => {
+            let features: Tensor = SafeTensors::open(input)?.tensor("input_features")?;
+            let features = if features.rank() == 2 { features.unsqueeze(0)? } else { features };
+            let input = EncoderInput { output_hidden_states: true, ..EncoderInput::new(&features) };
+            let output = model.encode(&ctx, &input)?;
+            (output.hidden_states, output.lengths)
+        }
+    };
+    println!("valid positions: {lengths:?}");
+    for (k, state) in states.iter().enumerate() {
+        let norm = state.sqr()?.mean_all()?.sqrt()?.item()?;
+        println!("hidden_states.{k}: {:?}, root mean square {norm:.4}", state.shape());
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! BERT with the head it is pre-trained by.
+
+use std::path::Path;
+
+use tensor_core::{Context, DType, Tensor};
+
+use super::config::BertConfig;
+use super::heads::MlmHead;
+use super::io::{BertInput, BertOutput};
+use super::model::{Bert, save};
+use crate::error::{Result, ZooError};
+use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
+
+/// `BertForMaskedLM`: BERT and its vocabulary head.
+#[derive(Debug, Clone)]
+pub struct MaskedLm {
+    /// The encoder, without a pooler.
+    pub bert: Bert,
+    /// The head.
+    pub head: MlmHead,
+    parameters: Parameters,
+}
+
+/// Other name of the MLM bias, the one that `transformers` reads when weights are untied.
+const DECODER_BIAS: &str = "cls.predictions.decoder.bias";
+
+impl MaskedLm {
+    /// Builds the scopes `bert` and `cls.predictions` of `root`; the head is drawn when a folder
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the config contradicts itself.
+    pub fn new(root: &Builder, config: &BertConfig) -> Result<Self> {
+        let mark = root.mark();
+        let bert = Bert::build(root, config, false)?;
+        let word_embeddings = bert.embeddings().word_embeddings().weight();
+        let tied = config.tie_word_embeddings.then_some(word_embeddings);
+        let head = MlmHead::new(&root.scope("cls.predictions").or_init(), config, tied)?;
+        root.tie(DECODER_BIAS, "cls.predictions.bias")?;
+        if config.tie_word_embeddings {
+            let words = "bert.embeddings.word_embeddings.weight";
+            root.tie("cls.predictions.decoder.weight", words)?;
+        }
+        Ok(Self { bert, head, parameters: root.made_since(mark) })
+    }
+
+    /// Opens a Hugging Face folder; a fresh head is drawn if it holds a bare encoder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bert::open`].
+    pub fn open(dir: &Path, options: LoadOptions) -> Result<Self> {
+        let config = BertConfig::open(dir)?;
+        let root = Builder::from_folder(dir, NameRules::bert(), options)?;
+        let model = Self::new(&root, &config)?;
+        root.finish()?;
+        Ok(model)
+    }
+
+    /// Parameters by name, tied ones once.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Logits `(B, T, V)` at every position, and the encoder's output.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bert::forward`].
+    pub fn forward(&self, ctx: &Context, input: &BertInput) -> Result<(Tensor, BertOutput)> {
+        let output = self.bert.forward(ctx, input)?;
+        let logits = self.head.forward(ctx, &output.last_hidden_state)?;
+        Ok((logits, output))
+    }
+
+    /// Logits `(N, V)` at `positions` alone, each `b * T + t`, of states `(B, T, D)`.
+    ///
+    /// Masked language modelling scores about one position in seven; projecting the others to
+    /// the vocabulary would be most of its work.
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::ErrorKind::Shape) when there is no position or one is not below `B * T`.
+    pub fn logits_at(
+        &self,
+        ctx: &Context,
+        hidden_states: &Tensor,
+        positions: &[usize],
+    ) -> Result<Tensor> {
+        let place = "logits_at";
+        let &[batch, tokens, width] = hidden_states.shape() else {
+            let detail =
+                format!("hidden_states is {:?}, expected (B, T, D)", hidden_states.shape());
+            return Err(ZooError::shape(place, detail));
+        };
+        let rows = batch * tokens;
+        if positions.is_empty() {
+            return Err(ZooError::shape(place, "0 positions, expected at least 1"));
+        }
+        if let Some(at) = positions.iter().find(|&&at| at >= rows) {
+            let detail = format!("position {at}, expected below B * T = {batch} * {tokens}");
+            return Err(ZooError::shape(place, detail));
+        }
+        let index: Vec<i64> = positions.iter().map(|&at| at as i64).collect();
+        let index = Tensor::from_vec(index, &[positions.len()], hidden_states.device())?;
+        let chosen = hidden_states.reshape(&[rows, width])?.index_select(0, &index)?;
+        self.head.forward(ctx, &chosen)
+    }
+
+    /// Writes a folder that `BertForMaskedLM` of `transformers` loads; see
+    /// [`Bert::save_hf_folder`].
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io) when a file cannot be written.
+    pub fn save_hf_folder(&self, dir: &Path, dtype: Option<DType>) -> Result<()> {
+        let config = &self.bert.config;
+        let aliases: &[&str] = if config.tie_word_embeddings { &[] } else { &[DECODER_BIAS] };
+        save(dir, dtype, config, "BertForMaskedLM", &self.parameters, aliases)
+    }
+}

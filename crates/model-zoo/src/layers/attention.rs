@@ -1,0 +1,126 @@
+//! Multi-head attention: over the sequence itself, over a memory, or over a cache.
+//!
+//! Scores are never materialised: the fused operator of `tensor-core` takes
+//! queries, keys and values with heads beside the time axis, `(B, T, H, D)`.
+
+use tensor_core::{AttentionOptions, Context, Tensor, attention};
+
+use super::linear::Linear;
+
+/// Projected keys and values, each `(B, T, H, D)`: what a cache keeps.
+#[derive(Debug, Clone)]
+pub struct KeyValue {
+    key: Tensor,
+    value: Tensor,
+}
+
+impl KeyValue {
+    /// Number of positions `T`.
+    pub fn len(&self) -> usize {
+        self.key.shape()[1]
+    }
+
+    /// Whether there are no positions.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// This, followed in time by `later`.
+    pub fn append(&self, later: &KeyValue) -> tensor_core::Result<KeyValue> {
+        Ok(KeyValue {
+            key: Tensor::cat(&[&self.key, &later.key], 1)?,
+            value: Tensor::cat(&[&self.value, &later.value], 1)?,
+        })
+    }
+
+    /// The batch items `rows` (I64, one dimension), in that order.
+    pub fn select(&self, rows: &Tensor) -> tensor_core::Result<KeyValue> {
+        Ok(KeyValue {
+            key: self.key.index_select(0, rows)?,
+            value: self.value.index_select(0, rows)?,
+        })
+    }
+}
+
+/// Scaled dot-product attention with `n_heads` heads and four projections.
+///
+/// ```text
+/// softmax(q k^T / sqrt(D)) v      per head of width D
+/// ```
+#[derive(Debug, Clone)]
+pub struct MultiHeadAttention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    n_heads: usize,
+    dropout: f64,
+}
+
+impl MultiHeadAttention {
+    /// `projections` are query, key, value and output; `dropout` applies to the weights of
+    /// attention, in training.
+    pub fn new(projections: [Linear; 4], n_heads: usize, dropout: f64) -> Self {
+        let [query, key, value, output] = projections;
+        Self { query, key, value, output, n_heads, dropout }
+    }
+
+    /// Keys and values of `memory` `(B, T, W)`.
+    pub fn keys_values(&self, ctx: &Context, memory: &Tensor) -> tensor_core::Result<KeyValue> {
+        Ok(KeyValue {
+            key: self.split(&self.key.forward(ctx, memory)?)?,
+            value: self.split(&self.value.forward(ctx, memory)?)?,
+        })
+    }
+
+    /// Attends from `x` `(B, Tq, W)` to `memory`, which has `Tk` positions.
+    ///
+    /// With `causal`, query `i` sees positions up to `i + (Tk - Tq)`, which is also right when
+    /// `memory` is a cache that ends with the keys of `x`. `key_mask` `(B, Tk)` is nonzero where
+    /// a position may be seen; what lies behind a zero is never read.
+    pub fn attend(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        memory: &KeyValue,
+        causal: bool,
+        key_mask: Option<&Tensor>,
+    ) -> tensor_core::Result<Tensor> {
+        let query = self.split(&self.query.forward(ctx, x)?)?;
+        let head_width = query.shape()[3];
+        let dropout = match self.dropout > 0.0 {
+            true => ctx.dropout_key().map(|key| (self.dropout, key)),
+            false => None,
+        };
+        let options = AttentionOptions {
+            scale: (head_width as f64).powf(-0.5),
+            causal,
+            key_mask: key_mask.cloned(),
+            bias: None,
+            dropout,
+        };
+        let mixed = attention(&query, &memory.key, &memory.value, &options)?;
+        self.output.forward(ctx, &mixed.flatten(2, 3)?)
+    }
+
+    /// Attends from `x` `(B, T, W)` to itself.
+    pub fn forward(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        causal: bool,
+        key_mask: Option<&Tensor>,
+    ) -> tensor_core::Result<Tensor> {
+        let memory = self.keys_values(ctx, x)?;
+        self.attend(ctx, x, &memory, causal, key_mask)
+    }
+
+    /// `(B, T, H * D)` to `(B, T, H, D)`.
+    fn split(&self, x: &Tensor) -> tensor_core::Result<Tensor> {
+        let &[batch, time, width] = x.shape() else {
+            let detail = format!("input is {:?}, expected (B, T, W)", x.shape());
+            return Err(tensor_core::Error::shape("multi_head_attention", detail));
+        };
+        x.reshape(&[batch, time, self.n_heads, width / self.n_heads])
+    }
+}

@@ -1,0 +1,48 @@
+//! Affine maps.
+
+use tensor_core::{Context, Tensor, Var};
+
+use crate::error::Result;
+use crate::weights::{Builder, Init};
+
+/// `y = x W^T + b` over the last dimension.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Var,
+    bias: Option<Var>,
+}
+
+impl Linear {
+    /// `weight` `(out, in)` drawn by `init`, `bias` `(out,)` of zeros.
+    pub fn new(builder: &Builder, inputs: usize, outputs: usize, init: Init) -> Result<Self> {
+        let mut linear = Self::without_bias(builder, inputs, outputs, init)?;
+        linear.bias = Some(builder.get("bias", &[outputs], Init::Zeros)?);
+        Ok(linear)
+    }
+
+    /// As [`new`](Self::new), without a bias.
+    pub fn without_bias(
+        builder: &Builder,
+        inputs: usize,
+        outputs: usize,
+        init: Init,
+    ) -> Result<Self> {
+        Ok(Self { weight: builder.get("weight", &[outputs, inputs], init)?, bias: None })
+    }
+
+    /// A map whose parameters belong to something else, such as a tied vocabulary projection.
+    pub fn from_vars(weight: Var, bias: Option<Var>) -> Self {
+        Self { weight, bias }
+    }
+
+    /// The matrix `(out, in)`.
+    pub fn weight(&self) -> &Var {
+        &self.weight
+    }
+
+    /// `(.., in)` to `(.., out)`, in the compute dtype.
+    pub fn forward(&self, ctx: &Context, x: &Tensor) -> tensor_core::Result<Tensor> {
+        let bias = self.bias.as_ref().map(|bias| ctx.weight(bias)).transpose()?;
+        ctx.cast(x)?.linear(&ctx.weight(&self.weight)?, bias.as_ref())
+    }
+}

@@ -1,0 +1,249 @@
+//! A scoped source of parameters: a Hugging Face folder or a seeded generator.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::path::Path;
+use std::rc::Rc;
+
+use tensor_core::{DType, Device, Philox, Tensor, Var};
+
+use super::init::Init;
+use super::names::NameRules;
+use super::parameters::Parameters;
+use super::report::Mismatch;
+use super::source::FolderSource;
+use crate::error::Result;
+
+/// How a folder's weights are read.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Dtype the parameters are kept in, whatever the file holds.
+    pub dtype: DType,
+    /// Where they are kept.
+    pub device: Device,
+    /// Seed of the modules that the folder lacks as a whole, such as a new classification head.
+    pub seed: u64,
+}
+
+impl Default for LoadOptions {
+    /// f32 on the CPU, seed 0.
+    fn default() -> Self {
+        Self { dtype: DType::F32, device: Device::Cpu, seed: 0 }
+    }
+}
+
+struct State {
+    source: Option<FolderSource>,
+    rules: NameRules,
+    options: LoadOptions,
+    parameters: Parameters,
+    report: Mismatch,
+    asked: HashSet<String>,
+}
+
+/// Hands out parameters by name and keeps account of them.
+///
+/// Cloning and [`scope`](Self::scope) share the account. Each parameter has its own random
+/// stream, derived from its name, so a value does not depend on what else a model holds.
+///
+/// # Examples
+///
+/// ```
+/// use model_zoo::{Builder, Init};
+/// use tensor_core::{DType, Device};
+///
+/// let root = Builder::random(1, DType::F32, Device::Cpu);
+/// let layer = root.scope("encoder").scope("layers.0");
+/// let weight = layer.get("fc1.weight", &[4, 3], Init::Normal(0.02))?;
+/// assert_eq!(weight.shape(), [4, 3]);
+/// assert_eq!(root.finish()?.names().next(), Some("encoder.layers.0.fc1.weight"));
+/// # Ok::<(), model_zoo::ZooError>(())
+/// ```
+#[derive(Clone)]
+pub struct Builder {
+    state: Rc<RefCell<State>>,
+    prefix: String,
+    /// Whether this scope may be drawn although a folder is the source.
+    optional: bool,
+}
+
+impl Builder {
+    /// Parameters are drawn from their [`Init`] with this seed.
+    pub fn random(seed: u64, dtype: DType, device: Device) -> Self {
+        Self::with(None, NameRules::exact(), LoadOptions { dtype, device, seed })
+    }
+
+    /// Parameters are read from `dir/model.safetensors`, or from the shards its index lists.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io) when no weight file can be read,
+    /// [`Weights`](crate::ErrorKind::Weights) or [`Config`](crate::ErrorKind::Config) when one
+    /// is malformed.
+    pub fn from_folder(dir: &Path, rules: NameRules, options: LoadOptions) -> Result<Self> {
+        Ok(Self::with(Some(FolderSource::open(dir, rules)?), rules, options))
+    }
+
+    fn with(source: Option<FolderSource>, rules: NameRules, options: LoadOptions) -> Self {
+        let state = State {
+            source,
+            rules,
+            options,
+            parameters: Parameters::new(),
+            report: Mismatch::default(),
+            asked: HashSet::new(),
+        };
+        Self { state: Rc::new(RefCell::new(state)), prefix: String::new(), optional: false }
+    }
+
+    /// The same source, with names below `name`.
+    pub fn scope(&self, name: impl AsRef<str>) -> Self {
+        Self {
+            state: Rc::clone(&self.state),
+            prefix: self.full(name.as_ref()),
+            optional: self.optional,
+        }
+    }
+
+    /// The same scope, drawn at random if the folder has nothing of it at all.
+    ///
+    /// For heads that a checkpoint may lack. A scope that is there in part is still a mismatch.
+    pub fn or_init(&self) -> Self {
+        Self {
+            state: Rc::clone(&self.state),
+            prefix: self.prefix.clone(),
+            optional: !self.supplies(""),
+        }
+    }
+
+    /// Whether parameters below `name` can be had: always from a generator, and from a folder
+    /// that holds at least one of them.
+    pub fn supplies(&self, name: &str) -> bool {
+        let below = format!("{}.", self.full(name));
+        self.state
+            .borrow()
+            .source
+            .as_ref()
+            .is_none_or(|source| source.names().iter().any(|found| found.starts_with(&below)))
+    }
+
+    /// The parameter `name` of this scope.
+    ///
+    /// A tensor that the folder lacks, or holds in another shape, is answered by zeros and
+    /// reported by [`finish`](Self::finish), so that one error can list all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Weights`](crate::ErrorKind::Weights) when the name was asked for before, or a file is
+    /// damaged.
+    pub fn get(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
+        let name = self.full(name);
+        let mut state = self.state.borrow_mut();
+        let LoadOptions { dtype, device, seed } = state.options;
+        state.asked.insert(name.clone());
+
+        let tensor = match (&state.source, self.optional) {
+            (Some(source), false) => match source.tensor(&name)? {
+                Some(found) if found.shape() == shape && is_float(found.dtype()) => {
+                    found.to_dtype(dtype)?.to_device(device)?
+                }
+                Some(found) => {
+                    let (got, of) = (found.shape().to_vec(), found.dtype());
+                    let misfit = match is_float(of) {
+                        true => format!("{name} is {got:?}, expected {shape:?}"),
+                        false => format!("{name} is {of}, expected a float dtype"),
+                    };
+                    state.report.misfit.push(misfit);
+                    Tensor::zeros(shape, dtype, device)?
+                }
+                None => {
+                    state.report.missing.push(name.clone());
+                    Tensor::zeros(shape, dtype, device)?
+                }
+            },
+            (source, _) => {
+                let newly_made = source.is_some();
+                let mut rng = Philox::new(seed, stream_of(&name));
+                let drawn = init.draw(shape, &mut rng, dtype, device)?;
+                if newly_made {
+                    state.parameters.note_initialised(&name);
+                }
+                drawn
+            }
+        };
+        let var = Var::new(tensor);
+        state.parameters.insert(name, var.clone())?;
+        Ok(var)
+    }
+
+    /// Lets the full name `alias` find the parameter of the full name `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Weights`](crate::ErrorKind::Weights) when `name` is unknown.
+    pub fn tie(&self, alias: &str, name: &str) -> Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.asked.insert(alias.to_owned());
+        state.parameters.tie(alias, name)
+    }
+
+    /// Dtype of the parameters this builder makes.
+    pub fn dtype(&self) -> DType {
+        self.state.borrow().options.dtype
+    }
+
+    /// Device of the parameters this builder makes.
+    pub fn device(&self) -> Device {
+        self.state.borrow().options.device
+    }
+
+    /// All parameters made so far.
+    ///
+    /// # Errors
+    ///
+    /// [`Weights`](crate::ErrorKind::Weights): one error that lists the tensors that were
+    /// missing, wrongly shaped, or in the folder and never asked for.
+    pub fn finish(&self) -> Result<Parameters> {
+        let mut state = self.state.borrow_mut();
+        let mut report = std::mem::take(&mut state.report);
+        if let Some(source) = &state.source {
+            let unread = |name: &&String| {
+                !state.asked.contains(*name) && !(state.rules.ignorable)(name.as_str())
+            };
+            report.unexpected = source.names().iter().filter(unread).cloned().collect();
+            if let Some(error) = report.into_error(&source.path) {
+                return Err(error);
+            }
+        }
+        Ok(state.parameters.clone())
+    }
+
+    /// Number of parameters so far: a mark for [`made_since`](Self::made_since).
+    pub(crate) fn mark(&self) -> usize {
+        self.state.borrow().parameters.len()
+    }
+
+    /// The parameters made after `mark`.
+    pub(crate) fn made_since(&self, mark: usize) -> Parameters {
+        self.state.borrow().parameters.since(mark)
+    }
+
+    fn full(&self, name: &str) -> String {
+        match (self.prefix.is_empty(), name.is_empty()) {
+            (true, _) => name.to_owned(),
+            (false, true) => self.prefix.clone(),
+            (false, false) => format!("{}.{name}", self.prefix),
+        }
+    }
+}
+
+fn is_float(dtype: DType) -> bool {
+    matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16)
+}
+
+/// Random stream of a parameter: the 64-bit FNV-1a hash of its name.
+fn stream_of(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

@@ -1,0 +1,19 @@
+//! Where parameters come from and where they are kept.
+//!
+//! A model asks a [`Builder`] for each parameter by its `transformers` name,
+//! shape and [`Init`]. The builder answers from a Hugging Face folder or from a
+//! seeded generator, and notes the answer in [`Parameters`], in creation order.
+//! What a file lacks, has too much of, or holds in another shape is collected
+//! while the model is built and reported once, by [`Builder::finish`].
+
+mod builder;
+mod init;
+mod names;
+mod parameters;
+mod report;
+mod source;
+
+pub use builder::{Builder, LoadOptions};
+pub use init::Init;
+pub use names::NameRules;
+pub use parameters::Parameters;

@@ -1,0 +1,97 @@
+//! The tensors of a Hugging Face folder, whole or in shards, under canonical names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tensor_core::{SafeTensors, Tensor};
+
+use super::names::NameRules;
+use crate::error::{ErrorKind, Result, ZooError};
+use crate::json;
+
+const WHOLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Memory-mapped weight files, and which file holds which tensor.
+pub(crate) struct FolderSource {
+    /// The file that errors name: the whole file, or the index.
+    pub path: PathBuf,
+    shards: Vec<SafeTensors>,
+    /// Canonical name -> (shard, name in the file).
+    places: HashMap<String, (usize, String)>,
+    /// Canonical names in file order, for a stable report.
+    names: Vec<String>,
+}
+
+impl FolderSource {
+    /// Opens `dir/model.safetensors`, or the shards that the index beside it lists.
+    pub fn open(dir: &Path, rules: NameRules) -> Result<Self> {
+        let whole = dir.join(WHOLE);
+        let index = dir.join(INDEX);
+        let (path, shards) = if whole.is_file() {
+            let shard = SafeTensors::open(&whole)?;
+            (whole, vec![shard])
+        } else if index.is_file() {
+            let shards = open_shards(dir, &index)?;
+            (index, shards)
+        } else {
+            let hint = "export pytorch_model.bin with safe_serialization=True";
+            let detail = format!("folder has neither `{WHOLE}` nor `{INDEX}`");
+            let place = format!("weights: {}", dir.display());
+            return Err(ZooError::new(ErrorKind::Io, place, detail).hint(hint));
+        };
+
+        let mut places = HashMap::new();
+        let mut names = Vec::new();
+        for (shard, file) in shards.iter().enumerate() {
+            for found in file.names() {
+                let name = (rules.canonical)(&found);
+                if !places.contains_key(&name) {
+                    names.push(name.clone());
+                    places.insert(name, (shard, found));
+                }
+            }
+        }
+        Ok(Self { path, shards, places, names })
+    }
+
+    /// Canonical names in file order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The tensor in the file's dtype, or `None` when the folder lacks it.
+    pub fn tensor(&self, name: &str) -> Result<Option<Tensor>> {
+        match self.places.get(name) {
+            Some((shard, found)) => Ok(Some(self.shards[*shard].tensor(found)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn open_shards(dir: &Path, index: &Path) -> Result<Vec<SafeTensors>> {
+    let map: ShardIndex = json::read(index)?;
+    let files: BTreeSet<&String> = map.weight_map.values().collect();
+    let place = || format!("weights: {}", index.display());
+    let mut shards = Vec::with_capacity(files.len());
+    for file in files {
+        // A shard is a plain file name: an index must not reach outside its folder.
+        if Path::new(file).file_name().is_none_or(|name| name != file.as_str()) {
+            let detail = format!("shard `{file}` is not a plain file name");
+            return Err(ZooError::new(ErrorKind::Weights, place(), detail));
+        }
+        let path = dir.join(file);
+        if !path.is_file() {
+            let detail = format!("shard `{file}` is listed but absent");
+            return Err(ZooError::new(ErrorKind::Io, place(), detail));
+        }
+        shards.push(SafeTensors::open(&path)?);
+    }
+    Ok(shards)
+}

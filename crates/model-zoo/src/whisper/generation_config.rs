@@ -1,0 +1,82 @@
+//! Whisper's `generation_config.json`: which tokens decoding must not produce.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::config::WhisperConfig;
+use crate::error::Result;
+use crate::json;
+
+/// One token id or several, as configs write either.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TokenIds {
+    /// A single id.
+    One(u32),
+    /// Any of these.
+    Many(Vec<u32>),
+}
+
+impl TokenIds {
+    /// The ids as a slice.
+    pub fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+/// Decoding constants of a folder. Keys that are not used here are kept for export.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GenerationConfig {
+    /// Tokens never generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppress_tokens: Option<Vec<i64>>,
+    /// Tokens never generated right after the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begin_suppress_tokens: Option<Vec<i64>>,
+    /// Tokens that end a transcript.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eos_token_id: Option<TokenIds>,
+    /// First token of every transcript.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_start_token_id: Option<u32>,
+    /// Longest transcript in tokens, prompt included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl GenerationConfig {
+    /// Reads `dir/generation_config.json`; where the file is absent, the same constants come
+    /// from the model's config, as in folders older than the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the file is malformed.
+    pub fn open(dir: &Path, config: &WhisperConfig) -> Result<Self> {
+        let path = dir.join("generation_config.json");
+        match path.is_file() {
+            true => json::read(&path),
+            false => Ok(Self::from_config(config)),
+        }
+    }
+
+    /// The constants that a model's config carries.
+    pub fn from_config(config: &WhisperConfig) -> Self {
+        Self {
+            suppress_tokens: config.suppress_tokens.clone(),
+            begin_suppress_tokens: config.begin_suppress_tokens.clone(),
+            eos_token_id: Some(TokenIds::One(config.eos_token_id)),
+            decoder_start_token_id: Some(config.decoder_start_token_id),
+            max_length: Some(config.max_target_positions),
+            extra: Map::new(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Whisper as a whole: encoder, decoder and what a folder says about decoding.
+
+use std::path::Path;
+
+use tensor_core::{Context, DType, Tensor};
+
+use super::config::WhisperConfig;
+use super::decoder::{DecoderInput, WhisperDecoder};
+use super::encoder::{EncoderInput, EncoderOutput, WhisperEncoder};
+use super::generate::{self, GreedyOptions};
+use super::generation_config::GenerationConfig;
+use crate::error::{Result, ZooError};
+use crate::json;
+use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
+
+/// `WhisperForConditionalGeneration`: speech in, transcript logits out.
+#[derive(Debug, Clone)]
+pub struct Whisper {
+    /// Dimensions.
+    pub config: WhisperConfig,
+    /// Constants of decoding.
+    pub generation: GenerationConfig,
+    /// Speech encoder.
+    pub encoder: WhisperEncoder,
+    /// Text decoder.
+    pub decoder: WhisperDecoder,
+    parameters: Parameters,
+}
+
+impl Whisper {
+    /// Builds the model from `root`, the root of a folder or a generator.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the config contradicts itself. Mismatches with
+    /// a folder are reported by [`Builder::finish`].
+    pub fn new(root: &Builder, config: &WhisperConfig) -> Result<Self> {
+        let mark = root.mark();
+        let encoder = WhisperEncoder::new(&root.scope("model.encoder"), config)?;
+        let decoder = WhisperDecoder::new(root, config)?;
+        Ok(Self {
+            config: config.clone(),
+            generation: GenerationConfig::from_config(config),
+            encoder,
+            decoder,
+            parameters: root.made_since(mark),
+        })
+    }
+
+    /// Opens a Hugging Face folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config), [`Io`](crate::ErrorKind::Io) or, listing every
+    /// tensor that does not fit, [`Weights`](crate::ErrorKind::Weights).
+    pub fn open(dir: &Path, options: LoadOptions) -> Result<Self> {
+        let config = WhisperConfig::open(dir)?;
+        let root = Builder::from_folder(dir, NameRules::whisper(), options)?;
+        let mut model = Self::new(&root, &config)?;
+        root.finish()?;
+        model.generation = GenerationConfig::open(dir, &config)?;
+        Ok(model)
+    }
+
+    /// Opens the encoder of a folder and leaves its decoder unread.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_encoder(
+        dir: &Path,
+        options: LoadOptions,
+    ) -> Result<(WhisperConfig, WhisperEncoder, Parameters)> {
+        let config = WhisperConfig::open(dir)?;
+        let root = Builder::from_folder(dir, NameRules::whisper_encoder(), options)?;
+        let encoder = WhisperEncoder::new(&root.scope("model.encoder"), &config)?;
+        Ok((config, encoder, root.finish()?))
+    }
+
+    /// Parameters by name, the tied output projection once.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Sets activation checkpointing for both stacks.
+    pub fn set_gradient_checkpointing(&mut self, on: bool) {
+        self.encoder.set_gradient_checkpointing(on);
+        self.decoder.set_gradient_checkpointing(on);
+    }
+
+    /// Encodes speech; see [`WhisperEncoder::forward`].
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::ErrorKind::Shape) as there.
+    pub fn encode(&self, ctx: &Context, input: &EncoderInput<'_>) -> Result<EncoderOutput> {
+        self.encoder.forward(ctx, input)
+    }
+
+    /// Logits `(B, T, V)` of the token after each of `decoder_input_ids` `(B, T)`, I64: teacher
+    /// forcing. The labels that belong to them come from
+    /// [`shift_tokens_right`](super::shift_tokens_right).
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::ErrorKind::Shape) as in [`WhisperDecoder::forward`].
+    pub fn decode(
+        &self,
+        ctx: &Context,
+        decoder_input_ids: &Tensor,
+        memory: &EncoderOutput,
+    ) -> Result<Tensor> {
+        let input = DecoderInput::new(decoder_input_ids, memory);
+        let output = self.decoder.forward(ctx, &input)?;
+        self.decoder.project(ctx, &output.last_hidden_state)
+    }
+
+    /// Decodes every item of `memory` to its likeliest tokens, one at a time.
+    ///
+    /// Returns, for each item, the new tokens: without the prompt and without the end token. An
+    /// item's tokens do not depend on the batch it is in.
+    ///
+    /// # Errors
+    ///
+    /// [`Option`](crate::ErrorKind::Option) when the prompt is empty or too long, or no token
+    /// has a finite score.
+    pub fn greedy(
+        &self,
+        ctx: &Context,
+        memory: &EncoderOutput,
+        options: &GreedyOptions,
+    ) -> Result<Vec<Vec<u32>>> {
+        generate::greedy(&self.decoder, ctx, memory, options, self.config.max_target_positions)
+    }
+
+    /// Options for [`greedy`](Self::greedy) as the folder states them: suppress lists, end
+    /// tokens and longest transcript of `generation_config.json`, else of `config.json`.
+    pub fn greedy_options(&self, prompt_ids: Vec<u32>) -> GreedyOptions {
+        // Published lists may hold -1 for "none".
+        let ids = |list: &Option<Vec<i64>>| -> Vec<u32> {
+            list.iter().flatten().filter_map(|&id| u32::try_from(id).ok()).collect()
+        };
+        let (generation, config) = (&self.generation, &self.config);
+        let max_length = generation.max_length.unwrap_or(config.max_target_positions);
+        GreedyOptions {
+            max_new_tokens: max_length.saturating_sub(prompt_ids.len()),
+            prompt_ids,
+            suppress_tokens: ids(&generation.suppress_tokens),
+            begin_suppress_tokens: ids(&generation.begin_suppress_tokens),
+            eos_token_ids: generation
+                .eos_token_id
+                .as_ref()
+                .map_or_else(|| vec![config.eos_token_id], |ids| ids.as_slice().to_vec()),
+        }
+    }
+
+    /// Writes `config.json`, `generation_config.json` and `model.safetensors`, which
+    /// `transformers` loads. `dtype` converts the weights; `None` keeps them.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io) when a file cannot be written.
+    pub fn save_hf_folder(&self, dir: &Path, dtype: Option<DType>) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(|e| ZooError::io(dir, e))?;
+        self.parameters.save(&dir.join("model.safetensors"), dtype)?;
+        let stored = dtype.unwrap_or_else(|| self.parameters.dtype());
+        let architecture = "WhisperForConditionalGeneration";
+        json::export_config(dir, &self.config, "whisper", architecture, stored)?;
+        json::write(&dir.join("generation_config.json"), &self.generation)
+    }
+}

@@ -1,0 +1,10 @@
+//! The models against `transformers`, against themselves, and against damaged folders.
+
+mod common;
+mod folders;
+mod golden_bert;
+mod golden_whisper;
+mod invariance_bert;
+mod invariance_whisper;
+mod real_weights;
+mod tokenizer;

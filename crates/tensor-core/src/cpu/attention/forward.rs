@@ -1,0 +1,162 @@
+//! The forward pass: one work item per (batch item, key/value head, block of rows).
+
+use rayon::prelude::*;
+
+use super::rows::{exp_shifted, max_of, multiply, scale_row};
+use super::{AttentionInputs, AttentionShape, KEYS, KeptKeys, ROWS, Row, tiles};
+use crate::cpu::disjoint::DisjointRows;
+use crate::cpu::real::Real;
+use crate::cpu::tile_gemm::gemm_tile;
+
+/// What the forward pass leaves for the backward pass.
+pub(crate) struct AttentionOutput<T> {
+    /// `(B, Tq, H, Dv)`.
+    pub(crate) output: Vec<T>,
+    /// `(B, H, Tq)` log-sum-exp of each row's scores; `-inf` where no key is seen.
+    pub(crate) lse: Vec<T>,
+}
+
+/// Softmax-weighted means of the values.
+pub(crate) fn attention_forward<T: Real>(inputs: &AttentionInputs<'_, T>) -> AttentionOutput<T> {
+    let shape = &inputs.shape;
+    let n_rows = shape.batch * shape.q_len * shape.heads;
+    let mut output = vec![T::ZERO; n_rows * shape.value_dim];
+    let mut lse = vec![T::NEG_INFINITY; n_rows];
+    let keys = inputs.kept_keys();
+    {
+        let output = DisjointRows::new(&mut output, shape.value_dim);
+        let lse = DisjointRows::new(&mut lse, 1);
+        let n_blocks = shape.rows().div_ceil(ROWS);
+        let tasks = (0..shape.batch * shape.kv_heads * n_blocks).into_par_iter();
+        tasks.with_min_len(shape.grain(shape.rows().min(ROWS))).for_each_init(
+            || Scratch::new(shape),
+            |scratch, task| {
+                let (unit, block) = (task / n_blocks, task % n_blocks);
+                let (b, kv_head) = (unit / shape.kv_heads, unit % shape.kv_heads);
+                let rows: Vec<Row> = (block * ROWS..shape.rows().min((block + 1) * ROWS))
+                    .map(|r| inputs.row(b, kv_head, r))
+                    .collect();
+                scratch.attend(inputs, &keys[b], kv_head, &rows);
+                for (r, row) in rows.iter().enumerate() {
+                    let width = shape.value_dim;
+                    let values = &scratch.output[r * width..][..width];
+                    // SAFETY: a (query, head) pair belongs to one work item alone, so no other
+                    // thread touches its row of either array.
+                    unsafe {
+                        output.write(row.offset(shape, 1), values);
+                        lse.write(row.stat(shape), &scratch.max[r..=r]);
+                    }
+                }
+            },
+        );
+    }
+    AttentionOutput { output, lse }
+}
+
+/// One thread's tile buffers.
+struct Scratch<T> {
+    /// `(ROWS, D)` queries times the scale.
+    q: Vec<T>,
+    /// `(ROWS, KEYS)` scores, then probabilities.
+    scores: Vec<T>,
+    /// `(ROWS, Dv)`.
+    output: Vec<T>,
+    /// `(ROWS,)` running maximum; the log-sum-exp at the end.
+    max: Vec<T>,
+    /// `(ROWS,)` running sum of exponentials.
+    sum: Vec<T>,
+    /// Dropout factors of one row of a tile.
+    factors: Vec<T>,
+}
+
+impl<T: Real> Scratch<T> {
+    fn new(shape: &AttentionShape) -> Self {
+        let rows = ROWS.min(shape.rows());
+        let keys = KEYS.min(shape.kv_len);
+        Self {
+            q: vec![T::ZERO; rows * shape.head_dim],
+            scores: vec![T::ZERO; rows * keys],
+            output: vec![T::ZERO; rows * shape.value_dim],
+            max: vec![T::ZERO; rows],
+            sum: vec![T::ZERO; rows],
+            factors: Vec::new(),
+        }
+    }
+
+    fn attend(
+        &mut self,
+        inputs: &AttentionInputs<'_, T>,
+        keys: &KeptKeys<'_, T>,
+        kv_head: usize,
+        rows: &[Row],
+    ) {
+        let shape = &inputs.shape;
+        let (d, dv) = (shape.head_dim, shape.value_dim);
+        inputs.pack_rows(inputs.q, rows.iter().copied(), inputs.scale, &mut self.q);
+        self.max.fill(T::NEG_INFINITY);
+        self.sum.fill(T::ZERO);
+        // Later queries see more keys, so the last row's limit is the block's.
+        let seen = rows.last().map_or(0, |row| inputs.limit(keys, row.query));
+
+        for tile in tiles(seen, KEYS) {
+            let n_keys = tile.len();
+            // 1. Scores of the tile.
+            gemm_tile(
+                (rows.len(), n_keys, d),
+                T::ONE,
+                (&self.q, (d, 1)),
+                (keys.k_from(shape, kv_head, tile.start), (1, shape.kv_heads * d)),
+                T::ZERO,
+                (&mut self.scores, (n_keys, 1)),
+            );
+            // 2. Probabilities relative to the running maximum.
+            for (r, &row) in rows.iter().enumerate() {
+                let visible = inputs.limit(keys, row.query).clamp(tile.start, tile.end);
+                let seen = tile.start..visible;
+                let scores = &mut self.scores[r * n_keys..][..n_keys];
+                let (scores, hidden) = scores.split_at_mut(seen.len());
+                hidden.fill(T::ZERO);
+                inputs.add_bias(row, keys, seen.clone(), scores);
+                let max = self.max[r].max(max_of(scores));
+                if max == T::NEG_INFINITY {
+                    scores.fill(T::ZERO);
+                    continue;
+                }
+                if max > self.max[r] {
+                    let shrink = (self.max[r] - max).exp();
+                    self.max[r] = max;
+                    self.sum[r] *= shrink;
+                    if tile.start > 0 {
+                        scale_row(&mut self.output[r * dv..][..dv], shrink);
+                    }
+                }
+                self.sum[r] += exp_shifted(scores, max);
+                if inputs.dropout.is_some() {
+                    inputs.dropout_factors(row, keys, seen, &mut self.factors);
+                    multiply(scores, &self.factors);
+                }
+            }
+            // 3. Fold the values in.
+            gemm_tile(
+                (rows.len(), dv, n_keys),
+                T::ONE,
+                (&self.scores, (n_keys, 1)),
+                (keys.v_from(shape, kv_head, tile.start), (shape.kv_heads * dv, 1)),
+                // The first tile overwrites what the last block left.
+                if tile.start == 0 { T::ZERO } else { T::ONE },
+                (&mut self.output, (dv, 1)),
+            );
+        }
+
+        for r in 0..rows.len() {
+            let output = &mut self.output[r * dv..][..dv];
+            if self.max[r] == T::NEG_INFINITY {
+                // No key: the empty mean is defined as zero.
+                output.fill(T::ZERO);
+            } else {
+                scale_row(output, T::ONE / self.sum[r]);
+                self.max[r] += self.sum[r].ln();
+            }
+        }
+    }
+}

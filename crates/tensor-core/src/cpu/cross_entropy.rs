@@ -1,0 +1,157 @@
+//! Cross-entropy over a large vocabulary without a matrix of probabilities.
+//!
+//! The forward pass keeps one log-sum-exp a row; the backward pass writes
+//! `softmax - target distribution` straight from the logits and that number.
+
+use super::dispatch::simd_dispatch;
+use super::parallel::{for_each_chunk, map_tasks, rows_per_chunk};
+use super::real::Real;
+
+/// Logits, labels and options of one call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CrossEntropyInputs<'a, T> {
+    /// `(N, V)`.
+    pub(crate) logits: &'a [T],
+    pub(crate) vocab: usize,
+    /// `(N,)`; `None` rows are never read.
+    pub(crate) labels: &'a [Option<usize>],
+    /// Share of the target spread evenly over the vocabulary.
+    pub(crate) label_smoothing: f64,
+}
+
+impl<'a, T: Real> CrossEntropyInputs<'a, T> {
+    fn row(&self, n: usize) -> &'a [T] {
+        &self.logits[n * self.vocab..][..self.vocab]
+    }
+
+    /// Work items, and the rows of one.
+    fn chunks(&self) -> (usize, usize) {
+        let rows = rows_per_chunk(self.vocab);
+        (self.labels.len().div_ceil(rows), rows)
+    }
+
+    /// Sum of the losses over the labelled rows, and `(N,)` log-sum-exps (0 for the other rows).
+    pub(crate) fn forward(&self) -> (f64, Vec<T>) {
+        let (count, rows) = self.chunks();
+        let parts = map_tasks(count, |chunk| {
+            let rows = chunk * rows..self.labels.len().min((chunk + 1) * rows);
+            let mut loss = 0.0;
+            let lse: Vec<T> = rows
+                .map(|n| {
+                    let Some(label) = self.labels[n] else { return T::ZERO };
+                    let row = self.row(n);
+                    let lse = log_sum_exp(row);
+                    loss += lse.to_f64() - self.target_mean(row, label);
+                    lse
+                })
+                .collect();
+            (loss, lse)
+        });
+        let total = parts.iter().map(|(loss, _)| loss).sum();
+        (total, parts.into_iter().flat_map(|(_, lse)| lse).collect())
+    }
+
+    /// Mean logit under the smoothed target distribution.
+    fn target_mean(&self, row: &[T], label: usize) -> f64 {
+        let own = row[label].to_f64();
+        if self.label_smoothing == 0.0 {
+            // Not merely faster: a suppressed logit of -inf elsewhere must not count.
+            return own;
+        }
+        // Blocks keep the f32 sums short.
+        let sum: f64 = row.chunks(1024).map(|block| sum(block).to_f64()).sum();
+        (1.0 - self.label_smoothing) * own + self.label_smoothing * sum / self.vocab as f64
+    }
+
+    /// `(N, V)`: `loss_grad` times the gradient of the summed loss.
+    pub(crate) fn backward(&self, lse: &[T], loss_grad: f64) -> Vec<T> {
+        let mut grads = vec![T::ZERO; self.logits.len()];
+        if self.vocab == 0 {
+            return grads;
+        }
+        let (_, rows) = self.chunks();
+        for_each_chunk(&mut grads, rows * self.vocab, |start, part| {
+            let first = start / self.vocab;
+            for (i, grad) in part.chunks_mut(self.vocab).enumerate() {
+                let n = first + i;
+                let Some(label) = self.labels[n] else { continue };
+                let even = self.label_smoothing / self.vocab as f64;
+                let scale = T::from_f64(loss_grad);
+                softmax_minus(grad, self.row(n), lse[n], T::from_f64(even), scale);
+                grad[label] -= T::from_f64(loss_grad * (1.0 - self.label_smoothing));
+            }
+        });
+        grads
+    }
+}
+
+/// Independent accumulators of a reduction.
+const LANES: usize = 16;
+
+simd_dispatch! {
+    /// `ln(sum(exp(x)))`, shifted by the maximum.
+    fn log_sum_exp<T: Real>(row: &[T]) -> T {
+        let mut lanes = [T::NEG_INFINITY; LANES];
+        let (blocks, tail) = row.as_chunks::<LANES>();
+        for block in blocks {
+            for (lane, &x) in lanes.iter_mut().zip(block) {
+                *lane = x.max(*lane);
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(tail) {
+            *lane = x.max(*lane);
+        }
+        let mut max = T::NEG_INFINITY;
+        for lane in lanes {
+            max = lane.max(max);
+        }
+        if max == T::NEG_INFINITY {
+            // An empty sum, or only NaN, which the maximum passes over.
+            return row.iter().copied().fold(max, |a, x| if x.is_nan() { x } else { a });
+        }
+        let mut lanes = [T::ZERO; LANES];
+        let (blocks, tail) = row.as_chunks::<LANES>();
+        for block in blocks {
+            for (lane, &x) in lanes.iter_mut().zip(block) {
+                *lane += (x - max).exp();
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(tail) {
+            *lane += (x - max).exp();
+        }
+        max + sum_lanes(lanes).ln()
+    }
+
+    fn sum<T: Real>(row: &[T]) -> T {
+        let mut lanes = [T::ZERO; LANES];
+        for block in row.chunks(LANES) {
+            for (lane, &x) in lanes.iter_mut().zip(block) {
+                *lane += x;
+            }
+        }
+        sum_lanes(lanes)
+    }
+
+    /// `grad = scale (exp(x - lse) - even)`.
+    fn softmax_minus<T: Real>(grad: &mut [T], row: &[T], lse: T, even: T, scale: T) {
+        for (g, &x) in grad.iter_mut().zip(row) {
+            *g = scale * ((x - lse).exp() - even);
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_lanes<T: Real>(mut lanes: [T; LANES]) -> T {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            let other = lanes[i + width];
+            lanes[i] += other;
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! CPU kernels: pure functions on contiguous slices, without tensors or graphs.
+//!
+//! Work is cut into chunks whose borders depend on the shape alone, and partial sums are combined
+//! in chunk order, so a result has the same bits on any number of threads.
+
+pub(crate) mod activation;
+pub(crate) mod adamw;
+pub(crate) mod dispatch;
+pub(crate) mod gemm;
+pub(crate) mod gemm_bf16;
+pub(crate) mod math;
+pub(crate) mod norm;
+pub(crate) mod parallel;
+pub(crate) mod real;
+pub(crate) mod reduce;
+pub(crate) mod scratch;
+pub(crate) mod softmax;

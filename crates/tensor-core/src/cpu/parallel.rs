@@ -1,0 +1,103 @@
+//! Loops over chunks whose borders depend on the shape alone.
+//!
+//! A lone chunk runs on the calling thread: waking the pool costs microseconds.
+
+use std::marker::PhantomData;
+
+use rayon::prelude::*;
+
+/// Elements of a flat slice that one task handles: 64 KiB of f32, within a core's second-level
+/// cache together with its operands.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// Rows of `width` elements that make up about one [`CHUNK`], at least one.
+pub(crate) fn rows_per_chunk(width: usize) -> usize {
+    (CHUNK / width.max(1)).max(1)
+}
+
+/// Calls `f(start, part)` for every chunk of `out`.
+pub(crate) fn for_each_chunk<T: Send>(
+    out: &mut [T],
+    chunk: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    if out.len() <= chunk {
+        f(0, out);
+    } else {
+        out.par_chunks_mut(chunk).enumerate().for_each(|(i, part)| f(i * chunk, part));
+    }
+}
+
+/// `f(0), f(1), ..` in order.
+pub(crate) fn map_tasks<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    if count <= 1 {
+        (0..count).map(f).collect()
+    } else {
+        (0..count).into_par_iter().map(f).collect()
+    }
+}
+
+/// A mutable slice that tasks write to at disjoint places.
+pub(crate) struct SharedMut<'a, T> {
+    data: *mut T,
+    len: usize,
+    borrow: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: every access goes through `pointer`, whose callers promise disjoint places.
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
+
+impl<'a, T> SharedMut<'a, T> {
+    pub(crate) fn new(data: &'a mut [T]) -> Self {
+        Self { data: data.as_mut_ptr(), len: data.len(), borrow: PhantomData }
+    }
+
+    /// A pointer to element `offset`.
+    ///
+    /// # Safety
+    ///
+    /// - `offset` is at most the slice's length.
+    /// - No two tasks reach one element through the result.
+    pub(crate) unsafe fn pointer(&self, offset: usize) -> *mut T {
+        debug_assert!(offset <= self.len, "{offset} is outside a slice of {}", self.len);
+        // SAFETY: within the slice, by this function's contract.
+        unsafe { self.data.add(offset) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::cpu::real::Real;
+
+    /// Deterministic values in `[-1, 1]` without a pattern that tiles could hide.
+    pub(crate) fn ramp<T: Real>(n: usize, salt: usize) -> Vec<T> {
+        (0..n)
+            .map(|i| ((i * 7919 + salt * 104_729 + i / 1009) % 2003) as f64 / 1001.0 - 1.0)
+            .map(T::from_f64)
+            .collect()
+    }
+
+    /// Runs `f` on pools of one and two threads and compares every bit.
+    #[track_caller]
+    pub(crate) fn same_bits_on_one_and_two_threads<T: Real>(f: impl Fn() -> Vec<T> + Sync) {
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| f().iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>())
+        };
+        assert!(on(1) == on(2), "results differ between one and two threads");
+    }
+
+    #[test]
+    fn chunks_cover_a_slice_once() {
+        for len in [0, 1, 5, 6, 17] {
+            let mut values = vec![0; len];
+            for_each_chunk(&mut values, 5, |start, part| {
+                part.iter_mut().enumerate().for_each(|(i, v)| *v += start + i);
+            });
+            assert!(values.into_iter().eq(0..len));
+        }
+        assert_eq!(map_tasks(4, |i| i * i), [0, 1, 4, 9]);
+        assert_eq!((rows_per_chunk(0), rows_per_chunk(100_000)), (CHUNK, 1));
+    }
+}

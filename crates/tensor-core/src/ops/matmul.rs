@@ -1,0 +1,229 @@
+//! Matrix products.
+//!
+//! Operands are read through their strides, so a transposed view costs nothing.
+
+use half::bf16;
+
+use crate::autograd::Backward;
+use crate::cpu::gemm::{self, MatRef};
+use crate::cpu::{gemm_bf16, strided};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::shape::broadcast_shape;
+use crate::storage::{Device, real_dispatch};
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// Matrix product over the last two dimensions; the others broadcast.
+    ///
+    /// # Shapes
+    ///
+    /// `(.., M, K) x (.., K, N) -> (.., M, N)`.
+    ///
+    /// # Numerics
+    ///
+    /// f32 and f64 in their own precision; bf16 x bf16 accumulates in f32 and rounds once. f16
+    /// computes in f32. A bf16 operand beside an f32 one is widened.
+    pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
+        let (a, b) = operands(self, other, "matmul")?;
+        if a.rank() < 2 || b.rank() < 2 || a.dim(-1)? != b.dim(-2)? {
+            return Err(Error::shape(
+                "matmul",
+                format!("{:?} x {:?}, expected (.., M, K) x (.., K, N)", a.shape(), b.shape()),
+            ));
+        }
+        let batch = broadcast_shape(
+            &a.shape()[..a.rank() - 2],
+            &b.shape()[..b.rank() - 2],
+            "matmul",
+        )?;
+        let of = |x: &Tensor| {
+            let mut shape = batch.clone();
+            shape.extend(&x.shape()[x.rank() - 2..]);
+            x.broadcast_to(&shape)
+        };
+        let (a, b) = (of(&a)?, of(&b)?);
+        let out = product(&a, &b)?;
+        let out = out.with_node(&[&a, &b], || {
+            Box::new(MatmulBackward {
+                a: b.requires_grad().then(|| a.detach()),
+                b: a.requires_grad().then(|| b.detach()),
+            })
+        });
+        // f16 has no product of its own: it widened above and narrows here.
+        match (self.dtype(), other.dtype()) {
+            (DType::F16, DType::F16) => out.to_dtype(DType::F16),
+            _ => Ok(out),
+        }
+    }
+
+    /// `x W' + bias`, the affine map of a linear layer.
+    ///
+    /// # Shapes
+    ///
+    /// | argument | shape      |
+    /// |----------|------------|
+    /// | `self`   | `(.., I)`  |
+    /// | `weight` | `(O, I)`   |
+    /// | `bias`   | `(O)`      |
+    /// | result   | `(.., O)`  |
+    pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let shapes_fit = weight.rank() == 2
+            && self.rank() >= 1
+            && self.dim(-1)? == weight.shape()[1]
+            && bias.is_none_or(|bias| bias.shape() == [weight.shape()[0]]);
+        if !shapes_fit {
+            return Err(Error::shape(
+                "linear",
+                format!(
+                    "input {:?}, weight {:?}, bias {:?}, expected (.., I), (O, I), (O)",
+                    self.shape(),
+                    weight.shape(),
+                    bias.map(Tensor::shape)
+                ),
+            ));
+        }
+        let (outputs, inputs) = (weight.shape()[0], weight.shape()[1]);
+        let mut shape = self.shape().to_vec();
+        shape[self.rank() - 1] = outputs;
+        let rows = self.elem_count() / inputs.max(1);
+        let (x, weight) = operands(&self.reshape(&[rows, inputs])?, weight, "linear")?;
+        let mut y = product(&x, &weight.detach().transpose(0, 1)?)?;
+        let bias = bias.map(|bias| bias.to_dtype(y.dtype())).transpose()?;
+        if let Some(bias) = &bias {
+            y = add_to_rows(y, bias)?;
+        }
+        let mut parents = vec![&x, &weight];
+        parents.extend(&bias);
+        let y = y.with_node(&parents, || {
+            Box::new(LinearBackward {
+                x: weight.requires_grad().then(|| x.detach()),
+                weight: x.requires_grad().then(|| weight.detach()),
+                bias: bias.as_ref().map(Tensor::requires_grad),
+            })
+        });
+        let y = y.reshape(&shape)?;
+        // f16 has no product of its own: it widened above and narrows here.
+        if self.dtype() == DType::F16 { y.to_dtype(DType::F16) } else { Ok(y) }
+    }
+}
+
+/// Both operands in the dtype the product runs in: bf16 when both are, else f32 or f64.
+fn operands(a: &Tensor, b: &Tensor, op: &str) -> Result<(Tensor, Tensor)> {
+    if (a.dtype(), b.dtype()) == (DType::BF16, DType::BF16) {
+        return Ok((a.clone(), b.clone()));
+    }
+    let dtype = a.dtype().promote(b.dtype()).ok_or_else(|| {
+        Error::dtype(op, format!("operands are {} and {}", a.dtype(), b.dtype()))
+            .with_hint("convert one with to_dtype")
+    })?;
+    Ok((a.to_dtype(dtype.widened())?, b.to_dtype(dtype.widened())?))
+}
+
+/// `a x b` of two operands with equal batch dimensions, f32, f64 or both bf16.
+fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let rank = a.rank();
+    let (m, k, n) = (a.shape()[rank - 2], a.shape()[rank - 1], b.shape()[rank - 1]);
+    let batch = &a.shape()[..rank - 2];
+    let count: usize = batch.iter().product();
+    let mut shape = batch.to_vec();
+    shape.extend([m, n]);
+    let (starts_a, starts_b) = (starts(a), starts(b));
+    let strides = |x: &Tensor| {
+        let strides = &x.layout().strides;
+        (strides[rank - 2], strides[rank - 1])
+    };
+    if a.dtype() == DType::BF16 {
+        let (raw_a, raw_b) = (a.raw::<bf16>()?, b.raw::<bf16>()?);
+        let mut out = vec![bf16::ZERO; count * m * n];
+        gemm_bf16::gemm_each(
+            (m, n, k),
+            &starts_a.iter().map(|&at| MatRef::new(&raw_a[at..], strides(a))).collect::<Vec<_>>(),
+            &starts_b.iter().map(|&at| MatRef::new(&raw_b[at..], strides(b))).collect::<Vec<_>>(),
+            &mut out,
+        );
+        return Tensor::from_vec(out, &shape, Device::Cpu);
+    }
+    real_dispatch!(a.dtype(), "matmul", T => {
+        let (raw_a, raw_b) = (a.raw::<T>()?, b.raw::<T>()?);
+        let mut out = vec![T::default(); count * m * n];
+        gemm::gemm_batched(
+            (m, n, k),
+            &starts_a.iter().map(|&at| MatRef::new(&raw_a[at..], strides(a))).collect::<Vec<_>>(),
+            &starts_b.iter().map(|&at| MatRef::new(&raw_b[at..], strides(b))).collect::<Vec<_>>(),
+            &mut out,
+        );
+        Tensor::from_vec(out, &shape, Device::Cpu)
+    })
+}
+
+/// Offset of each matrix of a batch in the raw storage.
+fn starts(x: &Tensor) -> Vec<usize> {
+    let layout = x.layout();
+    let batch = &layout.shape[..layout.shape.len() - 2];
+    let count: usize = batch.iter().product();
+    (0..count)
+        .map(|mut item| {
+            let mut at = layout.offset;
+            for (&extent, &stride) in batch.iter().zip(&layout.strides).rev() {
+                at += (item % extent) * stride;
+                item /= extent;
+            }
+            at
+        })
+        .collect()
+}
+
+/// Adds a row vector to every row of a fresh product, in place where the dtype allows.
+fn add_to_rows(mut y: Tensor, bias: &Tensor) -> Result<Tensor> {
+    let width = bias.elem_count();
+    let row = bias.detach();
+    if y.dtype() == DType::F32 {
+        let row = row.cpu_slice::<f32>()?.into_owned();
+        if let Some(values) = y.unique_slice_mut::<f32>() {
+            strided::add_row_assign(values, &row, width);
+            return Ok(y);
+        }
+    }
+    y.add(&row)
+}
+
+struct LinearBackward {
+    x: Option<Tensor>,
+    weight: Option<Tensor>,
+    /// Whether there is a bias, and whether it wants a gradient.
+    bias: Option<bool>,
+}
+
+impl Backward for LinearBackward {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let dx = self.weight.map(|weight| product(grad, &weight)).transpose()?;
+        let dw = self.x.map(|x| product(&grad.transpose(0, 1)?, &x)).transpose()?;
+        let mut grads = vec![dx, dw];
+        if let Some(wanted) = self.bias {
+            grads.push(wanted.then(|| grad.sum(&[0], false)).transpose()?);
+        }
+        Ok(grads)
+    }
+}
+
+struct MatmulBackward {
+    a: Option<Tensor>,
+    b: Option<Tensor>,
+}
+
+impl Backward for MatmulBackward {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let da = self.b.map(|b| grad.matmul(&b.transpose(-1, -2)?)).transpose()?;
+        let db = self.a.map(|a| a.transpose(-1, -2)?.matmul(grad)).transpose()?;
+        Ok(vec![da, db])
+    }
+}

@@ -1,0 +1,147 @@
+//! AdamW with reachable state.
+
+use crate::autograd::Gradients;
+use crate::cpu::adamw::{self, Update};
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Device;
+use crate::tensor::Tensor;
+use crate::var::Var;
+
+/// Hyperparameters of [`AdamW`] that stay the same over a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWOptions {
+    /// Decay of the running means of the gradient and of its square, each in `[0, 1)`.
+    pub betas: (f64, f64),
+    /// Added to the denominator.
+    pub eps: f64,
+    /// Decoupled weight decay, applied to slots that ask for it.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWOptions {
+    /// The values of PyTorch's `AdamW`.
+    fn default() -> Self {
+        Self { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 }
+    }
+}
+
+/// One parameter with its running means.
+struct Slot {
+    name: String,
+    var: Var,
+    decays: bool,
+    mean: Vec<f32>,
+    square: Vec<f32>,
+}
+
+/// Adam with decoupled weight decay, Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2,
+/// in the form of PyTorch's `torch.optim.AdamW`.
+///
+/// Moments are f32. A parameter without a gradient in some step keeps its value and moments.
+pub struct AdamW {
+    options: AdamWOptions,
+    step: u64,
+    slots: Vec<Slot>,
+}
+
+impl AdamW {
+    /// An optimiser of `parameters`: name, leaf, and whether weight decay applies to it.
+    ///
+    /// # Errors
+    ///
+    /// [`DType`](ErrorKind::DType) when a parameter is not f32.
+    pub fn new<'a>(
+        options: AdamWOptions,
+        parameters: impl IntoIterator<Item = (&'a str, &'a Var, bool)>,
+    ) -> Result<Self> {
+        let slots = parameters
+            .into_iter()
+            .map(|(name, var, decays)| {
+                let value = var.value();
+                if value.dtype() != DType::F32 {
+                    return Err(Error::dtype(
+                        "adamw",
+                        format!("parameter `{name}` is {}, expected f32", value.dtype()),
+                    ));
+                }
+                let zeros = || vec![0.0; value.elem_count()];
+                let (mean, square) = (zeros(), zeros());
+                Ok(Slot { name: name.to_owned(), var: var.clone(), decays, mean, square })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { options, step: 0, slots })
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Moves every parameter that has a gradient; gradients are multiplied by `grad_scale` first.
+    pub fn step(&mut self, gradients: &Gradients, lr: f64, grad_scale: f64) -> Result<()> {
+        self.step += 1;
+        for slot in &mut self.slots {
+            let Some(grad) = gradients.get(&slot.var) else { continue };
+            let update = Update {
+                lr,
+                beta1: self.options.betas.0,
+                beta2: self.options.betas.1,
+                eps: self.options.eps,
+                weight_decay: if slot.decays { self.options.weight_decay } else { 0.0 },
+                step: self.step,
+                grad_scale,
+            };
+            let grad = grad.cpu_slice::<f32>()?;
+            let (mean, square) = (&mut slot.mean, &mut slot.square);
+            slot.var.update::<f32>(|param| adamw::step(param, mean, square, &grad, &update))?;
+        }
+        Ok(())
+    }
+
+    /// The whole state: `step`, and `mean.NAME` and `square.NAME` of every parameter.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut state = vec![(
+            "step".to_owned(),
+            Tensor::from_vec(vec![self.step as i64], &[1], Device::Cpu)?,
+        )];
+        for slot in &self.slots {
+            for (kind, values) in [("mean", &slot.mean), ("square", &slot.square)] {
+                let tensor = Tensor::from_vec(values.clone(), &slot.var.shape(), Device::Cpu)?;
+                state.push((format!("{kind}.{}", slot.name), tensor));
+            }
+        }
+        Ok(state)
+    }
+
+    /// Restores what [`state`](Self::state) gave; `read` finds a tensor by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Weights`](ErrorKind::Weights) when a tensor has the wrong number of elements; what `read`
+    /// returns.
+    pub fn load_state(&mut self, read: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
+        let fetch = |kind: &str, slot: &Slot| -> Result<Vec<f32>> {
+            let name = format!("{kind}.{}", slot.name);
+            let values = read(&name)?.to_vec::<f32>()?;
+            if values.len() != slot.mean.len() {
+                return Err(Error::new(
+                    ErrorKind::Weights,
+                    "adamw",
+                    format!("`{name}` has {} values, expected {}", values.len(), slot.mean.len()),
+                ));
+            }
+            Ok(values)
+        };
+        let loaded = self
+            .slots
+            .iter()
+            .map(|slot| Ok((fetch("mean", slot)?, fetch("square", slot)?)))
+            .collect::<Result<Vec<_>>>()?;
+        self.step = read("step")?.item()? as u64;
+        for (slot, (mean, square)) in self.slots.iter_mut().zip(loaded) {
+            (slot.mean, slot.square) = (mean, square);
+        }
+        Ok(())
+    }
+}

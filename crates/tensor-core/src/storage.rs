@@ -1,0 +1,174 @@
+//! Where a tensor's elements live. One variant a device; CUDA joins here.
+
+use half::{bf16, f16};
+
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The device that holds a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// Host memory.
+    Cpu,
+    /// A CUDA device by ordinal.
+    Cuda(usize),
+}
+
+impl Device {
+    /// Succeeds when this build can place tensors on the device.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Device`] for CUDA: this build holds the CPU path alone.
+    pub fn ensure_available(self) -> Result<()> {
+        match self {
+            Device::Cpu => Ok(()),
+            Device::Cuda(index) => Err(Error::new(
+                ErrorKind::Device,
+                "device",
+                format!("cuda:{index} asked for, this build has cpu only"),
+            )
+            .with_hint("use --device cpu")),
+        }
+    }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            Device::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// Elements on some device.
+#[derive(Debug)]
+pub(crate) enum Storage {
+    /// Host memory.
+    Cpu(CpuStorage),
+}
+
+impl Storage {
+    pub(crate) fn device(&self) -> Device {
+        match self {
+            Storage::Cpu(_) => Device::Cpu,
+        }
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        match self {
+            Storage::Cpu(storage) => storage.dtype(),
+        }
+    }
+
+    pub(crate) fn cpu(&self) -> &CpuStorage {
+        match self {
+            Storage::Cpu(storage) => storage,
+        }
+    }
+}
+
+/// Elements in host memory, tagged by dtype.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub enum CpuStorage {
+    /// 64-bit floats.
+    F64(Vec<f64>),
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// bfloat16.
+    BF16(Vec<bf16>),
+    /// IEEE half.
+    F16(Vec<f16>),
+    /// 64-bit integers.
+    I64(Vec<i64>),
+    /// 32-bit unsigned integers.
+    U32(Vec<u32>),
+    /// Bytes.
+    U8(Vec<u8>),
+}
+
+impl CpuStorage {
+    pub(crate) fn dtype(&self) -> DType {
+        match self {
+            CpuStorage::F64(_) => DType::F64,
+            CpuStorage::F32(_) => DType::F32,
+            CpuStorage::BF16(_) => DType::BF16,
+            CpuStorage::F16(_) => DType::F16,
+            CpuStorage::I64(_) => DType::I64,
+            CpuStorage::U32(_) => DType::U32,
+            CpuStorage::U8(_) => DType::U8,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            CpuStorage::F64(v) => v.len(),
+            CpuStorage::F32(v) => v.len(),
+            CpuStorage::BF16(v) => v.len(),
+            CpuStorage::F16(v) => v.len(),
+            CpuStorage::I64(v) => v.len(),
+            CpuStorage::U32(v) => v.len(),
+            CpuStorage::U8(v) => v.len(),
+        }
+    }
+}
+
+/// Runs `$body` with `$t` bound to the Rust type of a run-time dtype.
+macro_rules! element_dispatch {
+    ($dtype:expr, $t:ident => $body:expr) => {
+        match $dtype {
+            $crate::dtype::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            $crate::dtype::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::dtype::DType::BF16 => {
+                type $t = half::bf16;
+                $body
+            }
+            $crate::dtype::DType::F16 => {
+                type $t = half::f16;
+                $body
+            }
+            $crate::dtype::DType::I64 => {
+                type $t = i64;
+                $body
+            }
+            $crate::dtype::DType::U32 => {
+                type $t = u32;
+                $body
+            }
+            $crate::dtype::DType::U8 => {
+                type $t = u8;
+                $body
+            }
+        }
+    };
+}
+
+/// As `element_dispatch`, for operators that compute in f32 or f64 alone. `$body` is a `Result`.
+macro_rules! real_dispatch {
+    ($dtype:expr, $op:expr, $t:ident => $body:expr) => {
+        match $dtype {
+            $crate::dtype::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            $crate::dtype::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            other => Err($crate::error::Error::dtype(
+                $op,
+                format!("dtype is {other}, expected a floating-point one"),
+            )),
+        }
+    };
+}
+
+pub(crate) use {element_dispatch, real_dispatch};

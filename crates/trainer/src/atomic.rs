@@ -1,0 +1,212 @@
+//! Files that are either the old one or the new one, never half of either.
+//!
+//! The new contents go to a temporary file in the same folder, are flushed to the disk, and then
+//! take the name in one step. When anything fails on the way, the temporary file is removed and
+//! the old file is as it was.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Replaces the contents of `path` by what `fill` writes.
+///
+/// The file and the folder's entry are flushed to the disk before this returns, so that the new
+/// file survives a power cut.
+///
+/// # Errors
+///
+/// `PATH: cannot save, CAUSE (hint: ...)`; the old file is then untouched.
+pub fn write(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    write_through(path, Durability::Flushed, |file| file, fill)
+}
+
+/// Whether a file must survive a power cut the moment it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Flushed to the disk before the rename.
+    Flushed,
+    /// Left to the system to flush; for files that can be made again and carry a checksum.
+    Cached,
+}
+
+/// [`write()`] with a choice of durability, through a writer that `wrap` puts round the file.
+///
+/// The wrapper is where a test simulates a full disk; [`write()`] passes the file itself.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn write_through<W: Write>(
+    path: &Path,
+    durability: Durability,
+    wrap: impl FnOnce(File) -> W,
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let temporary = Temporary { path: temporary_path(path), kept: false };
+    let saved = fill_and_rename(path, temporary, durability, wrap, fill);
+    saved.map_err(|error| {
+        let cause = error.root_cause().downcast_ref::<io::Error>();
+        let hint = match cause.map(io::Error::kind) {
+            Some(io::ErrorKind::StorageFull) => " (hint: free some space, the old file is intact)",
+            Some(io::ErrorKind::PermissionDenied) => " (hint: is the folder writable)",
+            Some(io::ErrorKind::NotFound) => " (hint: does the folder exist)",
+            _ => "",
+        };
+        anyhow::anyhow!("{}: cannot save, {error:#}{hint}", path.display())
+    })
+}
+
+fn fill_and_rename<W: Write>(
+    path: &Path,
+    mut temporary: Temporary,
+    durability: Durability,
+    wrap: impl FnOnce(File) -> W,
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let file = File::create(&temporary.path)?;
+    let for_sync = file.try_clone()?;
+    let mut writer = BufWriter::new(wrap(file));
+    fill(&mut writer)?;
+    // Explicitly: a BufWriter that is dropped swallows the error of its last flush.
+    writer.flush()?;
+    drop(writer);
+    if durability == Durability::Flushed {
+        for_sync.sync_all()?;
+    }
+    drop(for_sync);
+    std::fs::rename(&temporary.path, path)?;
+    temporary.kept = true;
+    if durability == Durability::Flushed {
+        sync_folder(path)?;
+    }
+    Ok(())
+}
+
+/// Flushes the folder's entry for `path`, without which the rename itself may be lost.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+/// Folders cannot be opened as files elsewhere; the rename is left to the file system's journal.
+#[cfg(not(unix))]
+fn sync_folder(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A file that is removed when dropped, unless it got its final name.
+struct Temporary {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nothing can be done about a file that cannot be removed either.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A name beside `path` that no other writer of this or another process uses.
+fn temporary_path(path: &Path) -> PathBuf {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}-{number}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with room for `room` more bytes.
+    struct FullDisk {
+        file: File,
+        room: usize,
+    }
+
+    impl Write for FullDisk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if bytes.len() > self.room {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= bytes.len();
+            self.file.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.file.flush()
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for text in ["one", "two"] {
+            write(&path, |out| Ok(out.write_all(text.as_bytes())?)).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(names(folder.path()), ["state.json"]);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_old_file_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, "old").unwrap();
+        // Full at once, in the middle, and only at the final flush of a short file.
+        for (room, n_bytes) in [(0, 100_000), (50_000, 100_000), (5, 10)] {
+            let wrap = |file| FullDisk { file, room };
+            let fill = |out: &mut dyn Write| {
+                for _ in 0..n_bytes {
+                    out.write_all(b"x")?;
+                }
+                Ok(())
+            };
+            let error = write_through(&path, Durability::Flushed, wrap, fill).unwrap_err();
+            assert_eq!(
+                error.to_string().rsplit('/').next().unwrap(),
+                "model.safetensors: cannot save, no storage space (hint: free some space, the old \
+                 file is intact)"
+            );
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+            assert_eq!(names(folder.path()), ["model.safetensors"]);
+        }
+    }
+
+    #[test]
+    fn a_failing_writer_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        let error = write(&path, |_| anyhow::bail!("tensor w: not finite")).unwrap_err();
+        assert!(error.to_string().ends_with("new: cannot save, tensor w: not finite"), "{error}");
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_missing_folder_is_named_in_the_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absent/file");
+        let error = write(&path, |_| Ok(())).unwrap_err().to_string();
+        assert!(error.ends_with("(hint: does the folder exist)"), "{error}");
+    }
+}

@@ -1,0 +1,14 @@
+//! From utterances to batches.
+//!
+//! A batch is a pure function of (seed, step): nothing is consumed and nothing is remembered, so
+//! resuming at any step needs no replay. [`buckets`] plans, [`prefetch`] makes batches ahead of
+//! the loop.
+
+mod buckets;
+mod prefetch;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::buckets::{BatchOptions, BatchPlan, Length, Oversize, Padding};
+pub use self::prefetch::Prefetcher;

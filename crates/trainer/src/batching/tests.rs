@@ -1,0 +1,221 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const OPTIONS: BatchOptions = BatchOptions {
+    max_seconds: 0.0,
+    max_tokens: 0,
+    max_items: 4,
+    bucket_count: 3,
+    oversize: Oversize::Refuse,
+};
+
+/// `n` lengths that are in no order and have ties.
+fn lengths(n: usize) -> Vec<Length> {
+    let seconds = |i: usize| 1.0 + ((i * 7919) % 23) as f64 / 2.0;
+    (0..n).map(|i| Length { seconds: seconds(i), tokens: 1 + (i * 31) % 17 }).collect()
+}
+
+fn epoch(plan: &BatchPlan, epoch: u64) -> Vec<Vec<usize>> {
+    let n = plan.batches_per_epoch() as u64;
+    (epoch * n..(epoch + 1) * n).map(|step| plan.batch(step)).collect()
+}
+
+#[test]
+fn each_utterance_is_in_exactly_one_batch_of_an_epoch() {
+    for n in [1, 2, 5, 12, 13, 97] {
+        for bucket_count in [1, 2, 7, 200] {
+            let plan =
+                BatchPlan::new(lengths(n), BatchOptions { bucket_count, ..OPTIONS }, 9).unwrap();
+            for e in 0..3 {
+                let mut all: Vec<usize> = epoch(&plan, e).concat();
+                all.sort_unstable();
+                assert_eq!(all, (0..n).collect::<Vec<_>>(), "{n} items, {bucket_count} buckets");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_depends_on_seed_and_step_alone() {
+    let plan = BatchPlan::new(lengths(97), OPTIONS, 9).unwrap();
+    let again = BatchPlan::new(lengths(97), OPTIONS, 9).unwrap();
+    // Asked for backwards, from a fresh plan: as after a resume.
+    for step in (0..200).rev() {
+        assert_eq!(plan.batch(step), again.batch(step));
+    }
+    let other = BatchPlan::new(lengths(97), OPTIONS, 10).unwrap();
+    assert_ne!(epoch(&plan, 0), epoch(&other, 0));
+    assert_ne!(epoch(&plan, 0), epoch(&plan, 1));
+    assert_eq!(plan.epoch(plan.batches_per_epoch() as u64), 1);
+}
+
+#[test]
+fn one_utterance_makes_one_batch_again_and_again() {
+    let plan = BatchPlan::new(lengths(1), OPTIONS, 0).unwrap();
+    assert_eq!(plan.batches_per_epoch(), 1);
+    assert!((0..5).all(|step| plan.batch(step) == [0]));
+    assert_eq!(plan.epoch_padding(3).share_of_seconds(), 0.0);
+}
+
+#[test]
+fn buckets_lower_the_share_of_padding() {
+    let share = |bucket_count| {
+        let options = BatchOptions { bucket_count, ..OPTIONS };
+        BatchPlan::new(lengths(200), options, 1).unwrap().epoch_padding(0).share_of_seconds()
+    };
+    assert!(share(10) < 0.1, "{}", share(10));
+    assert!(share(10) < share(1) / 2.0, "{} {}", share(10), share(1));
+}
+
+#[test]
+fn batches_of_a_bucket_differ_by_at_most_one_item() {
+    let options = BatchOptions { bucket_count: 1, max_items: 8, ..OPTIONS };
+    let plan = BatchPlan::new(lengths(97), options, 1).unwrap();
+    let sizes: Vec<usize> = epoch(&plan, 0).iter().map(Vec::len).collect();
+    assert_eq!(sizes.len(), 13);
+    assert!(sizes.iter().all(|size| [7, 8].contains(size)), "{sizes:?}");
+}
+
+#[test]
+fn an_utterance_over_a_cap_is_refused_or_alone() {
+    let mut items = lengths(20);
+    items[13].seconds = 99.0;
+    let options = BatchOptions { max_seconds: 30.0, ..OPTIONS };
+    let error = BatchPlan::new(items.clone(), options, 1).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "batch plan: utterance 13 has 99 s and 13 tokens, expected at most batch.max_seconds = 30 \
+         and batch.max_tokens = 0 (hint: raise the cap or lower data.max_duration_s)"
+    );
+    let options = BatchOptions { oversize: Oversize::Alone, ..options };
+    let plan = BatchPlan::new(items, options, 1).unwrap();
+    let batches = epoch(&plan, 0);
+    assert!(batches.contains(&vec![13]));
+    let others = (0..plan.batches_per_epoch() as u64).filter(|&step| plan.batch(step) != [13]);
+    assert!(others.map(|step| plan.padding(step)).all(|padding| padding.padded_seconds <= 30.0));
+}
+
+#[test]
+fn plans_without_items_or_caps_are_refused() {
+    let error = BatchPlan::new(Vec::new(), OPTIONS, 1).unwrap_err().to_string();
+    assert_eq!(error, "batch plan: no utterances, expected at least one");
+    let error = BatchPlan::new(lengths(3), BatchOptions { max_items: 0, ..OPTIONS }, 1);
+    assert!(error.unwrap_err().to_string().starts_with("batch plan: no cap is set"));
+    let nan = vec![Length { seconds: f64::NAN, tokens: 1 }];
+    let error = BatchPlan::new(nan, OPTIONS, 1).unwrap_err().to_string();
+    assert_eq!(error, "batch plan: utterance 0 is NaN s long, expected 0 or more");
+}
+
+#[test]
+fn first_positions_are_spread_evenly_over_items() {
+    // Each of 50 items should come first in about 2,000 / 50 = 40 epochs; sd is about 6.3.
+    let options = BatchOptions { max_items: 1, bucket_count: 1, ..OPTIONS };
+    let plan = BatchPlan::new(lengths(50), options, 3).unwrap();
+    let mut counts = [0u32; 50];
+    for epoch in 0..2000 {
+        counts[plan.batch(epoch * 50)[0]] += 1;
+    }
+    assert!(counts.iter().all(|count| (12..=72).contains(count)), "{counts:?}");
+}
+
+proptest! {
+    #[test]
+    fn caps_hold_with_padding_and_every_item_comes_once(
+        items in prop::collection::vec((0.0f64..20.0, 0usize..40), 1..120),
+        max_seconds in prop_oneof![Just(0.0), 20.0f64..100.0],
+        max_tokens in prop_oneof![Just(0usize), 40usize..200],
+        max_items in 1usize..20,
+        bucket_count in 1usize..12,
+        seed: u64,
+        epoch in 0u64..1_000_000,
+    ) {
+        let lengths: Vec<Length> =
+            items.iter().map(|&(seconds, tokens)| Length { seconds, tokens }).collect();
+        let options =
+            BatchOptions { max_seconds, max_tokens, max_items, bucket_count, oversize: Oversize::Refuse };
+        let plan = BatchPlan::new(lengths, options, seed).unwrap();
+        let n = plan.batches_per_epoch() as u64;
+        let mut seen = Vec::new();
+        for step in epoch * n..(epoch + 1) * n {
+            let batch = plan.batch(step);
+            let padding = plan.padding(step);
+            prop_assert!(!batch.is_empty() && batch.len() <= max_items);
+            prop_assert!(max_seconds == 0.0 || padding.padded_seconds <= max_seconds);
+            prop_assert!(max_tokens == 0 || padding.padded_tokens <= max_tokens);
+            seen.extend(batch);
+        }
+        seen.sort_unstable();
+        prop_assert_eq!(seen, (0..items.len()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn prefetched_steps_come_in_order_whatever_the_workers() {
+    for (depth, workers) in [(1, 1), (1, 4), (7, 3), (0, 0)] {
+        let made = Prefetcher::new(depth, workers, 5, |step| {
+            // Odd steps take longer, so that later ones overtake them.
+            let spins = if step % 2 == 1 { 20_000 } else { 0 };
+            Ok((0..spins).fold(step, |x, _| std::hint::black_box(x)))
+        });
+        let steps: Vec<u64> = made.unwrap().take(40).map(Result::unwrap).collect();
+        assert_eq!(steps, (5..45).collect::<Vec<_>>(), "depth {depth}, {workers} workers");
+    }
+}
+
+#[test]
+fn workers_never_run_further_ahead_than_the_depth() {
+    let started = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&started);
+    let mut made = Prefetcher::new(3, 2, 0, move |step| {
+        counter.fetch_max(step + 1, Ordering::SeqCst);
+        Ok(step)
+    })
+    .unwrap();
+    for taken in 1..50 {
+        made.next().unwrap().unwrap();
+        assert!(started.load(Ordering::SeqCst) <= taken + 3);
+    }
+}
+
+#[test]
+fn an_error_arrives_at_its_own_step_and_ends_the_iterator() {
+    let mut made = Prefetcher::new(4, 3, 0, |step| match step {
+        6 => anyhow::bail!("train.jsonl:6: no such file"),
+        step => Ok(step),
+    })
+    .unwrap();
+    for step in 0..6 {
+        assert_eq!(made.next().unwrap().unwrap(), step);
+    }
+    assert_eq!(made.next().unwrap().unwrap_err().to_string(), "train.jsonl:6: no such file");
+    assert!(made.next().is_none());
+}
+
+#[test]
+fn a_panic_is_an_error_at_its_own_step() {
+    let mut made = Prefetcher::new(2, 2, 0, |step| {
+        assert!(step != 2, "broken batch");
+        Ok(step)
+    })
+    .unwrap();
+    assert!(made.next().unwrap().is_ok() && made.next().unwrap().is_ok());
+    let error = made.next().unwrap().unwrap_err().to_string();
+    assert_eq!(error, "prefetch: making the batch of step 2 panicked: broken batch");
+}
+
+#[test]
+fn dropping_waits_for_the_workers() {
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    let made = Prefetcher::new(2, 3, 0, move |step| {
+        let _held = &held;
+        Ok(step)
+    })
+    .unwrap();
+    drop(made);
+    assert_eq!(Arc::strong_count(&alive), 1);
+}

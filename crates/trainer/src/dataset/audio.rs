@@ -1,0 +1,148 @@
+//! Sound of utterances as log-Mel features, kept in memory up to a cap.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, bail};
+use audio_frontend::{Features, LoadOptions, LogMel, speed_perturb};
+use model_zoo::whisper::WhisperConfig;
+use tensor_core::{Device, Tensor};
+
+use crate::manifest::Utterance;
+
+/// Sample rate of every model here.
+pub const SAMPLE_RATE: u32 = 16_000;
+
+/// Samples of an utterance, mono at 16 kHz.
+///
+/// # Errors
+///
+/// Names the manifest line and the file, and says why it could not be decoded.
+pub fn load_samples(utterance: &Utterance) -> anyhow::Result<Vec<f32>> {
+    let Some(path) = &utterance.audio else {
+        bail!("{}: utterance `{}` has no audio", utterance.place, utterance.id);
+    };
+    let options = LoadOptions {
+        sample_rate: SAMPLE_RATE,
+        offset_s: utterance.offset_s,
+        duration_s: utterance.duration_s,
+    };
+    let wave = audio_frontend::load(path, &options)
+        .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
+    Ok(wave.samples)
+}
+
+/// Log-Mel features of a list of utterances, made on demand.
+pub struct FeatureStore {
+    utterances: Arc<Vec<Utterance>>,
+    log_mel: LogMel,
+    /// Bytes of features kept; later ones are made anew each time.
+    capacity: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    features: HashMap<(usize, u64), Arc<Features>>,
+    bytes: usize,
+}
+
+impl FeatureStore {
+    /// Features with `n_mels` bands, at most `capacity` bytes of them in memory.
+    pub fn new(utterances: Arc<Vec<Utterance>>, n_mels: usize, capacity: usize) -> Self {
+        let kept = Mutex::default();
+        Self { utterances, log_mel: LogMel::new(n_mels), capacity, kept }
+    }
+
+    /// Features of utterance `index`, its sound played `speed` times as fast.
+    pub fn get(&self, index: usize, speed: f64) -> anyhow::Result<Arc<Features>> {
+        let key = (index, speed.to_bits());
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(features) = lock().features.get(&key) {
+            return Ok(features.clone());
+        }
+        let utterance = &self.utterances[index];
+        let mut samples = load_samples(utterance)?;
+        if speed != 1.0 {
+            samples = speed_perturb(&samples, speed)
+                .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
+        }
+        let features = Arc::new(self.log_mel.compute(&samples));
+        let bytes = features.data.len() * size_of::<f32>();
+        let mut kept = lock();
+        if kept.bytes + bytes <= self.capacity {
+            kept.bytes += bytes;
+            kept.features.insert(key, features.clone());
+        }
+        Ok(features)
+    }
+}
+
+/// Pads features to the longest: `(B, F, T)` and the valid frames of each item.
+///
+/// Padding is NaN: a model that reads it is found out at once.
+pub fn collate(features: &[impl AsRef<Features>]) -> anyhow::Result<(Tensor, Vec<usize>)> {
+    let n_mels = features.first().map_or(0, |f| f.as_ref().n_mels);
+    let longest = features.iter().map(|f| f.as_ref().n_frames).max().unwrap_or(0);
+    let mut data = vec![f32::NAN; features.len() * n_mels * longest];
+    for (item, rows) in features.iter().zip(data.chunks_mut((n_mels * longest).max(1))) {
+        let item = item.as_ref();
+        for (band, row) in rows.chunks_mut(longest).enumerate() {
+            row[..item.n_frames].copy_from_slice(item.band(band));
+        }
+    }
+    let lengths = features.iter().map(|f| f.as_ref().n_frames).collect();
+    Ok((Tensor::from_vec(data, &[features.len(), n_mels, longest], Device::Cpu)?, lengths))
+}
+
+/// How much of its window a speech model wants filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Clips are padded with silence to this many samples, as the published models expect.
+    Padded(usize),
+    /// Clips keep their length, up to this many samples.
+    Free(usize),
+}
+
+impl Window {
+    /// What a folder says: `pad_to_window` in `preprocessor_config.json`, true when absent.
+    ///
+    /// The window itself is what the encoder has positions for.
+    pub fn of_folder(dir: &Path, config: &WhisperConfig) -> anyhow::Result<Self> {
+        // Two frames a position, 160 samples a frame.
+        let longest = config.max_source_positions * 320;
+        let path = dir.join("preprocessor_config.json");
+        if !path.exists() {
+            return Ok(Self::Padded(longest));
+        }
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("{}: cannot read", path.display()))?;
+        let json: serde_json::Value = serde_json::from_str(&text)
+            .with_context(|| format!("{}: not JSON", path.display()))?;
+        let padded = json.get("pad_to_window").and_then(serde_json::Value::as_bool);
+        Ok(if padded.unwrap_or(true) { Self::Padded(longest) } else { Self::Free(longest) })
+    }
+
+    /// Features `(1, F, T)` of a clip, and how many frames the encoder shall see.
+    ///
+    /// # Errors
+    ///
+    /// When the clip is longer than the window.
+    pub fn features(self, log_mel: &LogMel, samples: &[f32]) -> anyhow::Result<(Tensor, usize)> {
+        let (Self::Padded(longest) | Self::Free(longest)) = self;
+        if samples.len() > longest {
+            bail!(
+                "clip has {:.1} s, the model's window {:.1} s (hint: cut it with offset and duration)",
+                samples.len() as f64 / f64::from(SAMPLE_RATE),
+                longest as f64 / f64::from(SAMPLE_RATE)
+            );
+        }
+        let features = match self {
+            Self::Padded(longest) => log_mel.compute_padded(samples, longest),
+            Self::Free(_) => log_mel.compute(samples),
+        };
+        let (n_mels, n_frames) = (features.n_mels, features.n_frames);
+        Ok((Tensor::from_vec(features.data, &[1, n_mels, n_frames], Device::Cpu)?, n_frames))
+    }
+}

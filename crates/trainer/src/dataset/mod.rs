@@ -1,0 +1,4 @@
+//! From manifest lines to model inputs.
+
+pub mod audio;
+pub mod text;

@@ -1,0 +1,185 @@
+//! Finds every bad line of a manifest, before a run stumbles over the first one.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::read::{duplicate, parse_lines};
+use super::{ManifestSpec, Place, Utterance};
+
+/// What is checked and how strictly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ValidationOptions {
+    /// Errors kept; further ones are only counted.
+    pub max_errors: usize,
+    /// Seconds by which a manifest's duration may differ from the file's header.
+    pub tolerance_s: f64,
+    /// Characters a second above which a transcript is suspected of belonging elsewhere.
+    pub max_chars_per_s: f64,
+}
+
+impl Default for ValidationOptions {
+    /// 20 errors; 0.1 s, since encoders of lossy formats pad by up to a few frames; 40
+    /// characters a second, twice fast speech.
+    fn default() -> Self {
+        Self { max_errors: 20, tolerance_s: 0.1, max_chars_per_s: 40.0 }
+    }
+}
+
+/// One finding; `message` begins with `FILE:LINE:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// `FILE:LINE: what, expected E, got G (hint: ...)`.
+    pub message: String,
+}
+
+/// What [`validate`] found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Validation {
+    /// Lines looked at.
+    pub n_lines: usize,
+    /// Sound files whose header was read.
+    pub n_files: usize,
+    /// Errors found, kept or not.
+    pub n_errors: usize,
+    /// The first errors, by line.
+    pub errors: Vec<Problem>,
+    /// Findings a run survives, by line and then for the whole file.
+    pub warnings: Vec<Problem>,
+}
+
+impl Validation {
+    /// Whether training can start from this manifest.
+    pub fn is_ok(&self) -> bool {
+        self.n_errors == 0
+    }
+}
+
+/// Checks every line of the manifest `spec`.
+///
+/// Errors: lines that [`super::read`] refuses, ids that repeat, sound files that are missing or
+/// that `header` refuses, segments that reach past the end of their file. Warnings: files longer
+/// than the duration given for them, audio without text, text too long for its duration, and text
+/// that is all upper case (a cased tokenizer then spells it letter by letter).
+///
+/// `header` gives the duration of a sound file in seconds, `None` when its header does not say,
+/// or what is wrong with it; it is called once a file.
+///
+/// # Errors
+///
+/// Only when the manifest itself cannot be read.
+pub fn validate(
+    spec: &str,
+    options: ValidationOptions,
+    header: &dyn Fn(&Path) -> Result<Option<f64>, String>,
+) -> anyhow::Result<Validation> {
+    let spec = ManifestSpec::parse(spec)?;
+    let mut found = Validation::default();
+    let mut places: HashMap<String, Place> = HashMap::new();
+    let mut durations: HashMap<PathBuf, Option<f64>> = HashMap::new();
+    let mut n_cased = 0;
+    let mut n_upper = 0;
+    for line in parse_lines(&spec.path)? {
+        found.n_lines += 1;
+        let utterance = match line {
+            Ok(utterance) if spec.accepts(&utterance) => utterance,
+            Ok(_) => continue,
+            Err(error) => {
+                found.error(options, error.to_string());
+                continue;
+            }
+        };
+        if let Some(first) = places.get(&utterance.id) {
+            found.error(options, duplicate(&utterance, first));
+        }
+        places.entry(utterance.id.clone()).or_insert_with(|| utterance.place.clone());
+
+        check_audio(&utterance, options, header, &mut durations, &mut found);
+        check_text(&utterance, options, &mut found);
+        let letters = || utterance.text.chars().filter(|c| c.is_uppercase() || c.is_lowercase());
+        n_cased += usize::from(letters().next().is_some());
+        n_upper += usize::from(letters().next().is_some() && letters().all(char::is_uppercase));
+    }
+    found.n_files = durations.len();
+    if n_upper * 2 > n_cased {
+        found.warn(format!(
+            "{}: {n_upper} of {n_cased} texts are all upper case (hint: data.lowercase = true)",
+            spec.path.display()
+        ));
+    }
+    Ok(found)
+}
+
+impl Validation {
+    fn error(&mut self, options: ValidationOptions, message: String) {
+        self.n_errors += 1;
+        if self.errors.len() < options.max_errors {
+            self.errors.push(Problem { message });
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        self.warnings.push(Problem { message });
+    }
+}
+
+fn check_audio(
+    utterance: &Utterance,
+    options: ValidationOptions,
+    header: &dyn Fn(&Path) -> Result<Option<f64>, String>,
+    durations: &mut HashMap<PathBuf, Option<f64>>,
+    found: &mut Validation,
+) {
+    let Utterance { offset_s, duration_s, place, .. } = utterance;
+    let Some(audio) = &utterance.audio else { return };
+    let file_s = match durations.get(audio) {
+        Some(known) => *known,
+        None => {
+            let result = match audio.is_file() {
+                true => header(audio).map_err(|what| format!("{place}: audio: {what}")),
+                false => Err(format!("{place}: audio is `{}`, no such file", audio.display())),
+            };
+            let seconds = result.unwrap_or_else(|message| {
+                found.error(options, message);
+                None
+            });
+            durations.insert(audio.clone(), seconds);
+            seconds
+        }
+    };
+    let Some(file_s) = file_s else { return };
+    let end_s = offset_s + duration_s.unwrap_or(0.0);
+    if end_s > file_s + options.tolerance_s || *offset_s >= file_s {
+        found.error(
+            options,
+            format!(
+                "{place}: segment ends at {end_s:.3} s, expected within the {file_s:.3} s of `{}`",
+                audio.display()
+            ),
+        );
+    } else if let Some(duration_s) = duration_s
+        && *offset_s == 0.0
+        && file_s - duration_s > options.tolerance_s
+    {
+        // Legitimate when the line is the first segment of a long recording.
+        found.warn(format!(
+            "{place}: duration is {duration_s}, `{}` holds {file_s:.3} s, the rest is unused",
+            audio.display()
+        ));
+    }
+}
+
+fn check_text(utterance: &Utterance, options: ValidationOptions, found: &mut Validation) {
+    let place = &utterance.place;
+    if utterance.text.trim().is_empty() {
+        found.warn(format!("{place}: text is empty"));
+    } else if let Some(duration_s) = utterance.duration_s {
+        let rate = utterance.text.chars().count() as f64 / duration_s;
+        if rate > options.max_chars_per_s {
+            found.warn(format!(
+                "{place}: text has {rate:.0} characters a second, expected at most {:.0} \
+                 (hint: does it belong to this audio)",
+                options.max_chars_per_s
+            ));
+        }
+    }
+}

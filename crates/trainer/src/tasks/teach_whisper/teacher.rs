@@ -1,0 +1,156 @@
+//! The frozen teacher: one vector an utterance, computed once and cached.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use audio_frontend::LogMel;
+use model_zoo::LoadOptions;
+use model_zoo::whisper::{EncoderInput, Whisper, WhisperConfig, WhisperEncoder};
+use tensor_core::{Context, Device, Tensor};
+
+use crate::dataset::audio::{Window, load_samples};
+use crate::feature_cache::FeatureCache;
+use crate::manifest::Utterance;
+use crate::recipe::{Pool, Teacher, TeacherLayer, resolve_path};
+
+/// Samples of audio behind one encoder state: two hops of the front end.
+const SAMPLES_PER_STATE: usize = 320;
+
+/// Vectors of a list of utterances.
+pub struct TeacherVectors {
+    width: usize,
+    /// `(utterances, width)`.
+    values: Vec<f32>,
+}
+
+impl TeacherVectors {
+    /// Runs the teacher over utterances whose vectors are not in the cache.
+    ///
+    /// A vector's key is the content of the teacher's weights, the layer, the pooling and the
+    /// samples, so that a changed file is never mistaken for an old one.
+    pub fn compute(
+        utterances: &[Utterance],
+        teacher: &Teacher,
+        say: &dyn Fn(&str),
+    ) -> anyhow::Result<Self> {
+        ensure!(
+            !teacher.dir.is_empty(),
+            "recipe: teacher.dir is empty, expected a folder with a Whisper model"
+        );
+        let dir = resolve_path(&teacher.dir);
+        let cache = FeatureCache::open_default(teacher.cache_mb)?;
+        let model_key = fingerprint(&dir, teacher)?;
+        let runner = Runner::open(&dir, teacher)?;
+        let width = runner.config.d_model;
+        let mut values = Vec::with_capacity(utterances.len() * width);
+        let mut encoded = 0;
+        for (done, utterance) in utterances.iter().enumerate() {
+            let samples = load_samples(utterance)?;
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(model_key.as_bytes());
+            hasher.update(bytemuck::cast_slice(&samples));
+            let bytes = cache.get_or_compute(&hasher.finalize(), || {
+                encoded += 1;
+                if encoded % 100 == 0 {
+                    say(&format!("teacher: {done} of {} utterances", utterances.len()));
+                }
+                let vector = runner
+                    .vector(&samples)
+                    .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
+                Ok(bytemuck::cast_slice(&vector).to_vec())
+            })?;
+            let vector: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            ensure!(
+                vector.len() == width,
+                "teacher cache: a vector has {} values, expected {width}",
+                vector.len()
+            );
+            values.extend(vector);
+        }
+        Ok(Self { width, values })
+    }
+
+    /// Width of a vector.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The vectors of some utterances, `(items, width)`.
+    pub fn rows(&self, items: &[usize]) -> anyhow::Result<Tensor> {
+        let rows = items.iter().flat_map(|&item| self.row(item).iter().copied()).collect();
+        Ok(Tensor::from_vec(rows, &[items.len(), self.width], Device::Cpu)?)
+    }
+
+    /// The vector of one utterance.
+    pub fn row(&self, item: usize) -> &[f32] {
+        &self.values[item * self.width..(item + 1) * self.width]
+    }
+}
+
+/// Everything about the teacher that decides a vector.
+fn fingerprint(dir: &Path, teacher: &Teacher) -> anyhow::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for file in ["config.json", "preprocessor_config.json", "model.safetensors"] {
+        let path = dir.join(file);
+        if path.exists() {
+            hasher.update(&std::fs::read(&path).with_context(|| path.display().to_string())?);
+        }
+    }
+    let layer = match teacher.layer {
+        TeacherLayer::Last => "last".to_string(),
+        TeacherLayer::Index(index) => index.to_string(),
+    };
+    Ok(format!("v1 {} {layer} {}", hasher.finalize().to_hex(), teacher.pool))
+}
+
+struct Runner {
+    config: WhisperConfig,
+    encoder: WhisperEncoder,
+    log_mel: LogMel,
+    window: Window,
+    layer: TeacherLayer,
+    pool: Pool,
+}
+
+impl Runner {
+    fn open(dir: &Path, teacher: &Teacher) -> anyhow::Result<Self> {
+        let (config, encoder, _) = Whisper::open_encoder(dir, LoadOptions::default())?;
+        if let TeacherLayer::Index(index) = teacher.layer {
+            ensure!(
+                index <= config.encoder_layers,
+                "recipe: teacher.layer is {index}, expected 0 to {} for {}",
+                config.encoder_layers,
+                dir.display()
+            );
+        }
+        Ok(Self {
+            log_mel: LogMel::new(config.num_mel_bins),
+            window: Window::of_folder(dir, &config)?,
+            config,
+            encoder,
+            layer: teacher.layer,
+            pool: teacher.pool,
+        })
+    }
+
+    /// The average state over the frames of an utterance.
+    fn vector(&self, samples: &[f32]) -> anyhow::Result<Vec<f32>> {
+        let (features, n_frames) = self.window.features(&self.log_mel, samples)?;
+        let lengths = [n_frames];
+        let input = EncoderInput {
+            output_hidden_states: self.layer != TeacherLayer::Last,
+            frame_lengths: Some(&lengths),
+            ..EncoderInput::new(&features)
+        };
+        let output = self.encoder.forward(&Context::eval(), &input)?;
+        let states = match self.layer {
+            TeacherLayer::Last => &output.last_hidden_state,
+            TeacherLayer::Index(index) => &output.hidden_states[index],
+        };
+        let count = match self.pool {
+            Pool::Speech => samples.len().div_ceil(SAMPLES_PER_STATE).clamp(1, output.lengths[0]),
+            Pool::All => output.lengths[0],
+        };
+        Ok(states.narrow(1, 0, count)?.mean(&[0, 1], false)?.to_vec_f32()?)
+    }
+}

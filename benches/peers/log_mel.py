@@ -16,6 +16,9 @@ import time
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[name] = "1"
 
+# Beside this script lies a `whisper.py` of our own, which would hide the package.
+sys.path = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
+
 import librosa
 import numpy
 import soxr

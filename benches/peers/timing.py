@@ -9,6 +9,7 @@ import json
 import platform
 import time
 
+import numpy
 import torch
 
 
@@ -44,12 +45,11 @@ def measure(args, bench, shape, dtype, run, flops=None, per_sample=1, **extra):
         for _ in range(per_sample):
             run()
         times.append((time.perf_counter() - start) * 1e3 / per_sample)
-    times.sort()
-    at = lambda share: times[min(len(times) - 1, int(share * len(times)))]
+    p20, p50, p80 = (float(p) for p in numpy.percentile(times, [20, 50, 80]))
     line = dict(bench=bench, shape=shape, dtype=dtype, threads=torch.get_num_threads(), samples=args.samples,
-                p20_ms=round(at(0.2), 4), p50_ms=round(at(0.5), 4), p80_ms=round(at(0.8), 4))
+                p20_ms=round(p20, 4), p50_ms=round(p50, 4), p80_ms=round(p80, 4))
     if flops:
-        line["gflop_per_s"] = round(flops / at(0.5) / 1e6, 1)
+        line["gflop_per_s"] = round(flops / p50 / 1e6, 1)
     line |= extra
     line |= dict(peer="pytorch", torch=torch.__version__, python=platform.python_version())
     print(json.dumps(line), flush=True)

@@ -102,7 +102,8 @@ impl LogMel {
     ///
     /// # Numerics
     ///
-    /// f32 throughout. NaN samples make NaN of the frames that see them and of no other.
+    /// f32 throughout. Frames are transformed in pairs: a NaN sample makes NaN of the pairs that see it and
+    /// of no other frame. A pair's two frames touch each other's values by rounding only.
     pub fn compute(&self, samples: &[f32]) -> Features {
         let mut features = Features::default();
         self.compute_into(samples, samples.len(), &mut self.scratch(), &mut features);
@@ -172,15 +173,15 @@ impl LogMel {
         let mut top = if n_sounding < n_frames { LOG_FLOOR } else { f32::NEG_INFINITY };
         for first in (0..n_sounding).step_by(TILE) {
             let n = TILE.min(n_sounding - first);
-            for t in 0..n {
+            for t in (0..n).step_by(2) {
                 let power = &mut scratch.power;
-                self.stft.power_frame(
+                self.stft.power_pair(
                     samples,
                     n_samples,
                     first + t,
                     &mut scratch.stft,
-                    |bin, x| {
-                        power[bin][t] = x;
+                    |bin, pair| {
+                        power[bin][t..t + 2].copy_from_slice(&pair);
                     },
                 );
             }

@@ -1,14 +1,23 @@
-//! Short-time power spectra: Hann window, real FFT, frames centred on multiples of the hop.
+//! Short-time power spectra: Hann window, FFT, frames centred on multiples of the hop.
 //!
 //! Frame `t` covers samples `t * hop - n_fft / 2 ..` of length `n_fft`; what lies outside the signal is its
 //! mirror image without the edge sample (`reflect`), as `torch.stft(center=True)` pads. Only frames at the
 //! edges are gathered sample by sample; the others are read in place, so no padded copy is made.
+//!
+//! Two real frames share one complex transform, one as its real and one as its imaginary part: with
+//! `z = a + i b`,
+//!
+//! ```text
+//! A[k] = (Z[k] + conj Z[n - k]) / 2,     B[k] = (Z[k] - conj Z[n - k]) / 2i
+//! ```
+//!
+//! That is faster than a real transform each, whose last step does not vectorise.
 
 use std::fmt;
 use std::sync::Arc;
 
-use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
+use rustfft::num_complex::Complex;
+use rustfft::{Fft, FftPlanner};
 
 /// A planned transform: window, FFT and geometry. Cheap to share; the scratch is the caller's.
 #[derive(Clone)]
@@ -17,14 +26,14 @@ pub struct Stft {
     hop_length: usize,
     /// Periodic Hann window, `(n_fft,)`.
     window: Vec<f32>,
-    plan: Arc<dyn RealToComplex<f32>>,
+    plan: Arc<dyn Fft<f32>>,
 }
 
 /// Buffers of one transform, reused from frame to frame.
 #[derive(Debug, Clone)]
-pub struct StftScratch {
-    frame: Vec<f32>,
-    spectrum: Vec<Complex<f32>>,
+pub(crate) struct StftScratch {
+    /// Two frames, then their joint spectrum.
+    frames: Vec<Complex<f32>>,
     fft: Vec<Complex<f32>>,
 }
 
@@ -43,7 +52,7 @@ impl Stft {
         let (n_fft, hop_length) = (n_fft.max(1), hop_length.max(1));
         let step = std::f64::consts::TAU / n_fft as f64;
         let window = (0..n_fft).map(|i| (0.5 - 0.5 * (step * i as f64).cos()) as f32).collect();
-        Self { n_fft, hop_length, window, plan: RealFftPlanner::new().plan_fft_forward(n_fft) }
+        Self { n_fft, hop_length, window, plan: FftPlanner::new().plan_fft_forward(n_fft) }
     }
 
     /// Samples a frame.
@@ -66,12 +75,11 @@ impl Stft {
         if n_samples == 0 { 0 } else { 1 + n_samples / self.hop_length }
     }
 
-    /// Buffers for [`power_frame`](Self::power_frame).
-    pub fn scratch(&self) -> StftScratch {
+    /// Buffers for a transform of this size.
+    pub(crate) fn scratch(&self) -> StftScratch {
         StftScratch {
-            frame: vec![0.0; self.n_fft],
-            spectrum: self.plan.make_output_vec(),
-            fft: self.plan.make_scratch_vec(),
+            frames: vec![Complex::default(); self.n_fft],
+            fft: vec![Complex::default(); self.plan.get_inplace_scratch_len()],
         }
     }
 
@@ -82,48 +90,56 @@ impl Stft {
         let n_frames = self.n_frames(samples.len());
         let mut power = vec![0.0; self.n_bins() * n_frames];
         let mut scratch = self.scratch();
-        for t in 0..n_frames {
-            self.power_frame(samples, samples.len(), t, &mut scratch, |bin, value| {
-                power[bin * n_frames + t] = value;
+        for t in (0..n_frames).step_by(2) {
+            self.power_pair(samples, samples.len(), t, &mut scratch, |bin, pair| {
+                let at = bin * n_frames + t;
+                let n = (n_frames - t).min(2);
+                power[at..at + n].copy_from_slice(&pair[..n]);
             });
         }
         power
     }
 
-    /// Power of frame `t`, handed bin by bin to `store`.
+    /// Power of frames `t` and `t + 1`, handed bin by bin to `store`.
     ///
     /// The signal is `samples` followed by zeros up to `total_len`, without those zeros being stored.
     #[inline]
-    pub(crate) fn power_frame(
+    pub(crate) fn power_pair(
         &self,
         samples: &[f32],
         total_len: usize,
         t: usize,
         scratch: &mut StftScratch,
-        mut store: impl FnMut(usize, f32),
+        mut store: impl FnMut(usize, [f32; 2]),
     ) {
-        let centre = t * self.hop_length;
-        let half = self.n_fft / 2;
-        let inside =
-            centre.checked_sub(half).and_then(|start| samples.get(start..start + self.n_fft));
-        match inside {
-            Some(inside) => {
-                for ((out, x), w) in scratch.frame.iter_mut().zip(inside).zip(&self.window) {
-                    *out = x * w;
-                }
+        let (n, hop) = (self.n_fft, self.hop_length);
+        let centre = t * hop;
+        let half = n / 2;
+        let frames = &mut scratch.frames[..n];
+        let inside = centre.checked_sub(half).and_then(|start| samples.get(start..start + hop + n));
+        if let Some(inside) = inside {
+            let (first, second) = (&inside[..n], &inside[hop..hop + n]);
+            for (((z, a), b), w) in frames.iter_mut().zip(first).zip(second).zip(&self.window) {
+                *z = Complex::new(w * a, w * b);
             }
-            None => {
-                for (i, (out, w)) in scratch.frame.iter_mut().zip(&self.window).enumerate() {
-                    let at = (centre + i) as isize - half as isize;
-                    *out = w * samples.get(reflect(at, total_len)).copied().unwrap_or(0.0);
-                }
+        } else {
+            let sample = |at: usize| {
+                let at = reflect(at as isize - half as isize, total_len);
+                samples.get(at).copied().unwrap_or(0.0)
+            };
+            for (i, (z, w)) in frames.iter_mut().zip(&self.window).enumerate() {
+                *z = Complex::new(w * sample(centre + i), w * sample(centre + hop + i));
             }
         }
-        self.plan
-            .process_with_scratch(&mut scratch.frame, &mut scratch.spectrum, &mut scratch.fft)
-            .expect("the buffers were made by this plan");
-        for (bin, x) in scratch.spectrum.iter().enumerate() {
-            store(bin, x.re * x.re + x.im * x.im);
+        self.plan.process_with_scratch(frames, &mut scratch.fft);
+        store(0, [frames[0].re * frames[0].re, frames[0].im * frames[0].im]);
+        // Bins 1, 2, ... meet their mirror images n - 1, n - 2, ...
+        let (low, high) = (&frames[1..=half], &frames[n - half..]);
+        for (k, (z, mirror)) in low.iter().zip(high.iter().rev()).enumerate() {
+            let (a_re, a_im) = (z.re + mirror.re, z.im - mirror.im);
+            let (b_re, b_im) = (z.im + mirror.im, mirror.re - z.re);
+            let pair = [0.25 * (a_re * a_re + a_im * a_im), 0.25 * (b_re * b_re + b_im * b_im)];
+            store(k + 1, pair);
         }
     }
 }

@@ -119,6 +119,10 @@ fn senseless_rates_and_filters_are_refused() {
         let filter = Filter { zero_crossings, rolloff, window };
         assert!(Resampler::with_filter(2, 1, filter).is_err(), "{filter:?}");
     }
+    for beta in [-1.0, 1e9, f64::NAN] {
+        let filter = Filter { window: Window::Kaiser { beta }, ..Filter::KAISER_BEST };
+        assert!(Resampler::with_filter(2, 1, filter).is_err(), "{filter:?}");
+    }
 }
 
 /// `tests/golden/resample.json`: a seeded input and what published resamplers make of it.

@@ -43,6 +43,9 @@ pub use autograd::{Backward, CustomOp, Gradients};
 pub use context::Context;
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
+pub use ops::{
+    AttentionOptions, Conv1dOptions, CrossEntropyOptions, attention, cross_entropy, ctc_loss,
+};
 pub use optim::{AdamW, AdamWOptions};
 pub use philox::{DropoutKey, Philox};
 pub use safetensors_io::{SafeTensors, encode_safetensors, save_safetensors};

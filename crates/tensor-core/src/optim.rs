@@ -1,7 +1,7 @@
 //! AdamW with reachable state.
 
 use crate::autograd::Gradients;
-use crate::cpu::adamw::{self, Update};
+use crate::cpu::adamw::{self, AdamWSlices, AdamWStep};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Device;
@@ -83,18 +83,19 @@ impl AdamW {
         self.step += 1;
         for slot in &mut self.slots {
             let Some(grad) = gradients.get(&slot.var) else { continue };
-            let update = Update {
+            let options = AdamWStep {
                 lr,
-                beta1: self.options.betas.0,
-                beta2: self.options.betas.1,
+                betas: self.options.betas,
                 eps: self.options.eps,
                 weight_decay: if slot.decays { self.options.weight_decay } else { 0.0 },
                 step: self.step,
                 grad_scale,
             };
             let grad = grad.cpu_slice::<f32>()?;
-            let (mean, square) = (&mut slot.mean, &mut slot.square);
-            slot.var.update::<f32>(|param| adamw::step(param, mean, square, &grad, &update))?;
+            let (first_moment, second_moment) = (&mut slot.mean, &mut slot.square);
+            slot.var.update::<f32>(|param| {
+                adamw::step(options, AdamWSlices { param, grad: &grad, first_moment, second_moment });
+            })?;
         }
         Ok(())
     }

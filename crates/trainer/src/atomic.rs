@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Replaces the contents of `path` by what `fill` writes.
 ///
@@ -47,9 +46,7 @@ pub fn write_through<W: Write>(
     wrap: impl FnOnce(File) -> W,
     fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let temporary = Temporary { path: temporary_path(path), kept: false };
-    let saved = fill_and_rename(path, temporary, durability, wrap, fill);
-    saved.map_err(|error| {
+    fill_and_rename(path, durability, wrap, fill).map_err(|error| {
         let cause = error.root_cause().downcast_ref::<io::Error>();
         let hint = match cause.map(io::Error::kind) {
             Some(io::ErrorKind::StorageFull) => " (hint: free some space, the old file is intact)",
@@ -63,12 +60,11 @@ pub fn write_through<W: Write>(
 
 fn fill_and_rename<W: Write>(
     path: &Path,
-    mut temporary: Temporary,
     durability: Durability,
     wrap: impl FnOnce(File) -> W,
     fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let file = File::create(&temporary.path)?;
+    let (mut temporary, file) = Temporary::create(path)?;
     let for_sync = file.try_clone()?;
     let mut writer = BufWriter::new(wrap(file));
     fill(&mut writer)?;
@@ -109,6 +105,23 @@ struct Temporary {
     kept: bool,
 }
 
+impl Temporary {
+    /// A new file beside `path`, under a name that no other writer has.
+    fn create(path: &Path) -> io::Result<(Self, File)> {
+        for number in 0.. {
+            let mut name = OsString::from(".");
+            name.push(path.file_name().unwrap_or_default());
+            name.push(format!(".{}-{number}.tmp", std::process::id()));
+            let path = path.with_file_name(name);
+            match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return Ok((Self { path, kept: false }, created?)),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.kept {
@@ -116,16 +129,6 @@ impl Drop for Temporary {
             let _ = std::fs::remove_file(&self.path);
         }
     }
-}
-
-/// A name beside `path` that no other writer of this or another process uses.
-fn temporary_path(path: &Path) -> PathBuf {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}-{number}.tmp", std::process::id()));
-    path.with_file_name(name)
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@
 //! An entry whose checksum does not hold (a crash, a full disk, a flipped bit) is removed and
 //! counts as a miss. When the cache grows over its cap the oldest entries go first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -76,8 +75,10 @@ pub struct FeatureCache {
 /// Sizes of the entries on disk, and their order of age.
 #[derive(Debug, Default)]
 struct Index {
-    sizes: HashMap<String, u64>,
-    oldest_first: VecDeque<String>,
+    /// Size and age rank of each entry.
+    entries: HashMap<String, (u64, u64)>,
+    /// Entries by age rank, which only grows.
+    oldest_first: BTreeMap<u64, String>,
     stats: CacheStats,
 }
 
@@ -143,11 +144,16 @@ impl FeatureCache {
             return Ok(());
         }
         let checksum = blake3::hash(payload);
-        atomic::write_through(&self.path(key), Durability::Cached, |file| file, |out| {
-            out.write_all(MAGIC)?;
-            out.write_all(checksum.as_bytes())?;
-            Ok(out.write_all(payload)?)
-        })?;
+        atomic::write_through(
+            &self.path(key),
+            Durability::Cached,
+            |file| file,
+            |out| {
+                out.write_all(MAGIC)?;
+                out.write_all(checksum.as_bytes())?;
+                Ok(out.write_all(payload)?)
+            },
+        )?;
         let mut index = self.lock();
         index.remember(key.to_string(), size);
         self.evict(&mut index);
@@ -177,7 +183,7 @@ impl FeatureCache {
     /// What the cache holds and how it served since it was opened.
     pub fn stats(&self) -> CacheStats {
         let index = self.lock();
-        CacheStats { n_entries: index.sizes.len(), ..index.stats }
+        CacheStats { n_entries: index.entries.len(), ..index.stats }
     }
 
     /// Removes every entry; returns how many bytes that freed.
@@ -188,11 +194,12 @@ impl FeatureCache {
     pub fn clear(&self) -> anyhow::Result<u64> {
         let mut index = self.lock();
         let freed = index.stats.bytes;
-        while let Some(name) = index.oldest_first.front().cloned() {
+        while let Some(name) = index.oldest() {
             let path = self.folder.join(&name).with_extension(EXTENSION);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("{}: cannot remove", path.display()));
+                    return Err(error)
+                        .with_context(|| format!("{}: cannot remove", path.display()));
                 }
                 _ => index.forget(&name),
             }
@@ -211,7 +218,7 @@ impl FeatureCache {
 
     fn evict(&self, index: &mut Index) {
         while index.stats.bytes > self.cap_bytes {
-            let Some(name) = index.oldest_first.front().cloned() else { return };
+            let Some(name) = index.oldest() else { return };
             // A file that is gone already is as good as removed.
             let _ = std::fs::remove_file(self.folder.join(&name).with_extension(EXTENSION));
             index.forget(&name);
@@ -221,17 +228,22 @@ impl FeatureCache {
 }
 
 impl Index {
+    fn oldest(&self) -> Option<String> {
+        self.oldest_first.values().next().cloned()
+    }
+
     fn remember(&mut self, name: String, size: u64) {
         self.forget(&name);
+        let rank = self.oldest_first.keys().next_back().map_or(0, |newest| newest + 1);
         self.stats.bytes += size;
-        self.sizes.insert(name.clone(), size);
-        self.oldest_first.push_back(name);
+        self.entries.insert(name.clone(), (size, rank));
+        self.oldest_first.insert(rank, name);
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some(size) = self.sizes.remove(name) {
+        if let Some((size, rank)) = self.entries.remove(name) {
             self.stats.bytes -= size;
-            self.oldest_first.retain(|known| known != name);
+            self.oldest_first.remove(&rank);
         }
     }
 }
@@ -315,8 +327,7 @@ mod tests {
         // Written again, so 2 is now younger than 3 and 4.
         cache.put(&key(2), &[2; 100]).unwrap();
         cache.put(&key(5), &[5; 100]).unwrap();
-        let there: Vec<u32> =
-            (0..6).filter(|&i| cache.get(&key(i)).unwrap().is_some()).collect();
+        let there: Vec<u32> = (0..6).filter(|&i| cache.get(&key(i)).unwrap().is_some()).collect();
         assert_eq!(there, [2, 4, 5]);
         assert_eq!((cache.stats().evicted, cache.stats().bytes), (3, 3 * ENTRY));
         cache.put(&key(9), &[0; 1000]).unwrap();

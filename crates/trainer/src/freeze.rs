@@ -27,7 +27,10 @@ pub fn trainable(
     for (key, patterns) in [("train.freeze", freeze), ("train.unfreeze", unfreeze)] {
         for pattern in patterns {
             if !names.iter().any(|name| matches(pattern, name)) {
-                anyhow::bail!("{key}: pattern `{pattern}` matches no parameter{}", hint(pattern, names));
+                anyhow::bail!(
+                    "{key}: pattern `{pattern}` matches no parameter{}",
+                    hint(pattern, names)
+                );
             }
         }
     }
@@ -126,7 +129,10 @@ mod tests {
     fn a_pattern_that_matches_nothing_is_an_error_with_the_nearest_name() {
         let names = strings(NAMES);
         for (pattern, expected) in [
-            ("encodr.**", "train.freeze: pattern `encodr.**` matches no parameter (hint: did you mean encoder)"),
+            (
+                "encodr.**",
+                "train.freeze: pattern `encodr.**` matches no parameter (hint: did you mean encoder)",
+            ),
             (
                 "encoder.layer.*.fc1.weight",
                 "train.freeze: pattern `encoder.layer.*.fc1.weight` matches no parameter (hint: did you mean encoder.layers)",

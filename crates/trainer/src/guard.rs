@@ -177,9 +177,11 @@ mod tests {
 
     #[test]
     fn values_that_are_not_finite_are_skipped_and_leave_no_trace() {
-        for (loss, norm, what) in
-            [(f64::NAN, 1.0, "loss"), (1.0, f64::INFINITY, "gradient norm"), (f64::NAN, f64::NAN, "loss")]
-        {
+        for (loss, norm, what) in [
+            (f64::NAN, 1.0, "loss"),
+            (1.0, f64::INFINITY, "gradient norm"),
+            (f64::NAN, f64::NAN, "loss"),
+        ] {
             let mut guard = seasoned(100);
             let before = (guard.loss, guard.grad_norm);
             let verdict = guard.check(loss, norm);

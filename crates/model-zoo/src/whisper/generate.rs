@@ -55,7 +55,7 @@ pub(super) fn greedy(
         let device = memory.last_hidden_state.device();
         let ids = Tensor::from_vec(fresh, &[rows.len(), width], device)?;
         let hidden = decoder.forward_cached(ctx, &ids, memory, &mut cache)?;
-        let last = hidden.select(1, width as isize - 1)?;
+        let last = hidden.select(1, width - 1)?;
         let logits = decoder.project(ctx, &last)?.to_dtype(DType::F32)?;
         let vocab = logits.shape()[1];
         let mut logits = logits.to_vec::<f32>()?;

@@ -265,9 +265,7 @@ mod tests {
     /// Plain loops over strided operands.
     fn naive((m, n, k): (usize, usize, usize), a: MatRef<f64>, b: MatRef<f64>) -> Vec<f64> {
         let at = |x: &MatRef<f64>, i: usize, j: usize| x.data[i * x.row_stride + j * x.col_stride];
-        (0..m * n)
-            .map(|c| (0..k).map(|p| at(&a, c / n, p) * at(&b, p, c % n)).sum())
-            .collect()
+        (0..m * n).map(|c| (0..k).map(|p| at(&a, c / n, p) * at(&b, p, c % n)).sum()).collect()
     }
 
     #[test]

@@ -5,6 +5,11 @@
 
 pub(crate) mod activation;
 pub(crate) mod adamw;
+pub(crate) mod attention;
+pub(crate) mod conv;
+pub(crate) mod cross_entropy;
+pub(crate) mod ctc;
+pub(crate) mod disjoint;
 pub(crate) mod dispatch;
 pub(crate) mod gemm;
 pub(crate) mod gemm_bf16;
@@ -13,5 +18,8 @@ pub(crate) mod norm;
 pub(crate) mod parallel;
 pub(crate) mod real;
 pub(crate) mod reduce;
+pub(crate) mod rotary;
 pub(crate) mod scratch;
 pub(crate) mod softmax;
+pub(crate) mod strided;
+pub(crate) mod tile_gemm;

@@ -47,12 +47,6 @@ pub(crate) trait Real:
         if self > other { self } else { other }
     }
 
-    /// The smaller; `other` when either is NaN.
-    #[inline(always)]
-    fn min(self, other: Self) -> Self {
-        if self < other { self } else { other }
-    }
-
     /// Whether the value is not a number.
     #[inline(always)]
     #[expect(clippy::eq_op, reason = "NaN is the one value unequal to itself")]

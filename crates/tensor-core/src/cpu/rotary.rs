@@ -46,9 +46,6 @@ pub(crate) fn rotary<T: Real>(
     out
 }
 
-
-
-
 simd_dispatch! {
     fn rotate_heads<T: Real>(out: &mut [T], x: &[T], cos: &[T], sin: &[T], direction: T) {
         let half = cos.len();

@@ -90,12 +90,7 @@ impl Default for AttentionOptions {
 /// # Ok(())
 /// # }
 /// ```
-pub fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    options: &AttentionOptions,
-) -> Result<Tensor> {
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: &AttentionOptions) -> Result<Tensor> {
     let shape = checked_shape(q, k, v)?;
     if let Some((p, _)) = options.dropout
         && !(0.0..1.0).contains(&p)
@@ -212,10 +207,7 @@ struct Call {
 
 impl Call {
     /// Lends the operands as slices to a kernel.
-    fn with<T: Real, R>(
-        &self,
-        run: impl FnOnce(AttentionInputs<'_, T>) -> Result<R>,
-    ) -> Result<R> {
+    fn with<T: Real, R>(&self, run: impl FnOnce(AttentionInputs<'_, T>) -> Result<R>) -> Result<R> {
         let (q, k, v) =
             (self.q.cpu_slice::<T>()?, self.k.cpu_slice::<T>()?, self.v.cpu_slice::<T>()?);
         let bias = self.bias.as_ref().map(Tensor::cpu_slice::<T>).transpose()?;

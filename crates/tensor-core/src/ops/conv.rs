@@ -106,7 +106,11 @@ fn checked_shape(
     else {
         return Err(Error::shape(
             "conv1d",
-            format!("x {:?}, weight {:?}, expected (B, I, T), (O, I/g, K)", x.shape(), weight.shape()),
+            format!(
+                "x {:?}, weight {:?}, expected (B, I, T), (O, I/g, K)",
+                x.shape(),
+                weight.shape()
+            ),
         ));
     };
     if group_in * groups != in_channels

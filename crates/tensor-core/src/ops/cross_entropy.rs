@@ -2,6 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::cpu::cross_entropy::CrossEntropyInputs;
+use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::storage::{Device, real_dispatch};
 use crate::tensor::Tensor;

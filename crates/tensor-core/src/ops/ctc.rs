@@ -2,6 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::cpu::ctc::CtcProblem;
+use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::storage::{Device, real_dispatch};
 use crate::tensor::Tensor;
@@ -60,7 +61,7 @@ pub fn ctc_loss(
     let losses = real_dispatch!(logits.dtype(), "ctc_loss", T => {
         let slice = call.logits.cpu_slice::<T>()?;
         let losses = call.problem(&slice).losses();
-        let losses: Vec<T> = losses.into_iter().map(<T as crate::Element>::from_f64).collect();
+        let losses: Vec<T> = losses.into_iter().map(T::from_f64).collect();
         Tensor::from_vec(losses, &[targets.len()], Device::Cpu)
     })?;
     Ok(losses.with_node(&[&logits], || Box::new(CtcBackward { call })))
@@ -90,7 +91,8 @@ fn check(
         ));
     }
     if let Some(b) = logit_lengths.iter().position(|&len| len > n_frames) {
-        let text = format!("length of item {b} is {}, expected at most {n_frames}", logit_lengths[b]);
+        let text =
+            format!("length of item {b} is {}, expected at most {n_frames}", logit_lengths[b]);
         return Err(Error::shape("ctc_loss", text));
     }
     if blank >= vocab {

@@ -8,11 +8,15 @@ use crate::tensor::Tensor;
 pub(super) fn promoted(op: &str, operands: &[&Tensor]) -> Result<DType> {
     let mut dtype = operands[0].dtype();
     for operand in operands {
-        dtype = dtype.promote(operand.dtype()).filter(|dtype| dtype.is_float()).ok_or_else(|| {
-            let dtypes: Vec<String> = operands.iter().map(|x| x.dtype().to_string()).collect();
-            Error::dtype(op, format!("operands are {}, expected floats that mix", dtypes.join(", ")))
+        dtype =
+            dtype.promote(operand.dtype()).filter(|dtype| dtype.is_float()).ok_or_else(|| {
+                let dtypes: Vec<String> = operands.iter().map(|x| x.dtype().to_string()).collect();
+                Error::dtype(
+                    op,
+                    format!("operands are {}, expected floats that mix", dtypes.join(", ")),
+                )
                 .with_hint("convert with to_dtype")
-        })?;
+            })?;
     }
     Ok(dtype)
 }

@@ -43,6 +43,16 @@ impl Tensor {
         self.sum(dims, keepdim)?.mul_scalar(1.0 / count as f64)
     }
 
+    /// Divides by the Euclidean norm along one dimension, `x / max(|x|, eps)`.
+    ///
+    /// # Source
+    ///
+    /// The form of PyTorch's `normalize`: a zero vector stays zero.
+    pub fn l2_normalize(&self, dim: isize, eps: f64) -> Result<Tensor> {
+        let norm = self.sqr()?.sum(&[dim], true)?.clamp(eps * eps, f64::INFINITY)?.sqrt()?;
+        self.div(&norm)
+    }
+
     /// Largest element along one dimension; the gradient goes to the first of equals.
     ///
     /// # Errors

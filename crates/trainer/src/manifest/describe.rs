@@ -142,7 +142,8 @@ fn fields(utterances: &[Utterance]) -> BTreeMap<String, FieldSummary> {
         let n_distinct = values.len();
         let mut values: Vec<_> = values.into_iter().collect();
         values.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        let few = n_distinct <= MAX_VALUES || n_distinct as f64 <= MAX_DISTINCT_SHARE * n_lines as f64;
+        let few =
+            n_distinct <= MAX_VALUES || n_distinct as f64 <= MAX_DISTINCT_SHARE * n_lines as f64;
         values.truncate(if few { MAX_VALUES } else { 0 });
         FieldSummary { n_lines, n_distinct, values }
     };

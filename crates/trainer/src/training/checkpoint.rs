@@ -14,7 +14,7 @@ use model_zoo::Parameters;
 use serde::{Deserialize, Serialize};
 use tensor_core::{AdamW, SafeTensors, Tensor, save_safetensors};
 
-use crate::guard::GuardState;
+use crate::guard::Guard;
 
 const PREFIX: &str = "step-";
 
@@ -23,12 +23,12 @@ const PREFIX: &str = "step-";
 pub struct LoopState {
     /// Steps done.
     pub step: u64,
-    /// Seconds of audio trained on so far.
-    pub audio_seconds: f64,
+    /// Audio trained on so far, in milliseconds.
+    pub audio_ms: u64,
     /// Tokens trained on so far.
     pub tokens: u64,
     /// Running statistics of the guard.
-    pub guard: GuardState,
+    pub guard: Guard,
     /// Value of `checkpoint.metric` at this step, if it was evaluated here.
     pub metric: Option<f64>,
     /// Best value of `checkpoint.metric` so far.
@@ -94,7 +94,9 @@ impl CheckpointStore {
             let mut tensors = optimizer.state()?;
             tensors.extend(buffers.iter().map(|(name, t)| (format!("buffer.{name}"), t.clone())));
             save_safetensors(draft.join("optimizer.safetensors"), &tensors, &BTreeMap::new())?;
-            crate::atomic::write(&draft.join("state.json"), &serde_json::to_vec_pretty(state)?)?;
+            crate::atomic::write(&draft.join("state.json"), |file| {
+                Ok(serde_json::to_writer_pretty(file, state)?)
+            })?;
             if target.exists() {
                 fs::remove_dir_all(&target)?;
             }

@@ -11,10 +11,8 @@
 
 use rayon::prelude::*;
 
-use super::rows::{dot, exp_shifted, multiply, score_grads};
-use super::{
-    AttentionInputs, AttentionShape, KEYS, KeptKeys, ROWS, Row, broadcast_strides, tiles,
-};
+use super::tile::{dot, multiply, softmax_grads};
+use super::{AttentionInputs, AttentionShape, KEYS, KeptKeys, ROWS, Row, broadcast_strides, tiles};
 use crate::cpu::disjoint::DisjointRows;
 use crate::cpu::real::Real;
 use crate::cpu::tile_gemm::gemm_tile;
@@ -114,7 +112,11 @@ struct Scratch<T> {
     v_grad: Vec<T>,
     /// `(ROWS,)`: `<dO_i, O_i>`.
     delta: Vec<T>,
-    /// Dropout factors of one row of a tile.
+    /// `(ROWS,)` log-sum-exps.
+    lse: Vec<T>,
+    /// `(ROWS,)` keys of a tile that a row sees.
+    visible: Vec<usize>,
+    /// `(ROWS, KEYS)` dropout factors.
     factors: Vec<T>,
 }
 
@@ -131,6 +133,8 @@ impl<T: Real> Scratch<T> {
             k_grad: vec![T::ZERO; shape.kv_len * shape.head_dim],
             v_grad: vec![T::ZERO; shape.kv_len * shape.value_dim],
             delta: vec![T::ZERO; rows],
+            lse: vec![T::ZERO; rows],
+            visible: Vec::with_capacity(rows),
             factors: Vec::new(),
         }
     }
@@ -151,18 +155,18 @@ impl<T: Real> Scratch<T> {
         self.v_grad.fill(T::ZERO);
         for block in tiles(shape.rows(), ROWS) {
             let rows: Vec<Row> = block.map(|r| inputs.row(b, kv_head, r)).collect();
-            inputs.pack_rows(inputs.q, rows.iter().copied(), inputs.scale, &mut self.q);
-            let row_grads = saved.output_grad;
-            inputs.pack_rows(row_grads, rows.iter().copied(), T::ONE, &mut self.output_grad);
+            inputs.pack_rows((inputs.q, d), &rows, inputs.scale, &mut self.q);
+            let row_grads = (saved.output_grad, dv);
+            inputs.pack_rows(row_grads, &rows, T::ONE, &mut self.output_grad);
             for (r, row) in rows.iter().enumerate() {
+                self.lse[r] = saved.lse[row.stat(shape)];
                 let at = row.offset(shape, dv);
-                self.delta[r] =
-                    dot(&saved.output[at..at + dv], &self.output_grad[r * dv..][..dv]);
+                self.delta[r] = dot(&saved.output[at..at + dv], &self.output_grad[r * dv..][..dv]);
             }
             self.q_grad.fill(T::ZERO);
             let seen = rows.last().map_or(0, |row| inputs.limit(keys, row.query));
             for tile in tiles(seen, KEYS) {
-                self.tile(inputs, saved.lse, keys, &rows, tile, slab.as_deref_mut());
+                self.tile(inputs, keys, &rows, tile, slab.as_deref_mut());
             }
             for (r, row) in rows.iter().enumerate() {
                 // SAFETY: a (query, head) pair belongs to one work item alone.
@@ -174,11 +178,10 @@ impl<T: Real> Scratch<T> {
     fn tile(
         &mut self,
         inputs: &AttentionInputs<'_, T>,
-        lse: &[T],
         keys: &KeptKeys<'_, T>,
         rows: &[Row],
         tile: std::ops::Range<usize>,
-        mut slab: Option<&mut BiasSlab<T>>,
+        slab: Option<&mut BiasSlab<T>>,
     ) {
         let shape = &inputs.shape;
         let (d, dv) = (shape.head_dim, shape.value_dim);
@@ -189,35 +192,39 @@ impl<T: Real> Scratch<T> {
         let (k_stride, v_stride) = (shape.kv_heads * d, shape.kv_heads * dv);
 
         // 1. Scores, and the gradients of the probabilities.
-        let scores = (&mut self.probabilities[..], (n, 1));
-        gemm_tile((m, n, d), T::ONE, (&self.q, (d, 1)), (k, (1, k_stride)), T::ZERO, scores);
-        let grads = (&mut self.score_grad[..], (n, 1));
+        let scores = &mut self.probabilities[..m * n];
+        gemm_tile(
+            (m, n, d),
+            T::ONE,
+            (&self.q, (d, 1)),
+            (k, (1, k_stride)),
+            T::ZERO,
+            (scores, (n, 1)),
+        );
+        inputs.add_bias(rows, keys, tile.clone(), scores);
+        let grads = &mut self.score_grad[..m * n];
         let output_grad = (&self.output_grad[..], (dv, 1));
-        gemm_tile((m, n, dv), T::ONE, output_grad, (v, (1, v_stride)), T::ZERO, grads);
+        gemm_tile((m, n, dv), T::ONE, output_grad, (v, (1, v_stride)), T::ZERO, (grads, (n, 1)));
 
-        // 2. Probabilities from the saved log-sum-exp; gradients of the scores.
-        for (r, &row) in rows.iter().enumerate() {
-            let lse = lse[row.stat(shape)];
-            let visible = inputs.limit(keys, row.query).clamp(tile.start, tile.end);
-            // A row that saw no key, or only keys with a bias of -inf, is a constant zero.
-            let visible = if lse == T::NEG_INFINITY { tile.start } else { visible };
-            let seen = tile.start..visible;
-            let (scores, hidden) = self.probabilities[r * n..][..n].split_at_mut(seen.len());
-            let (grads, hidden_grads) = self.score_grad[r * n..][..n].split_at_mut(seen.len());
-            hidden.fill(T::ZERO);
-            hidden_grads.fill(T::ZERO);
-            inputs.add_bias(row, keys, seen.clone(), scores);
-            exp_shifted(scores, lse);
-            if inputs.dropout.is_some() {
-                inputs.dropout_factors(row, keys, seen.clone(), &mut self.factors);
-                multiply(grads, &self.factors);
+        // 2. Probabilities, and the gradients of the scores.
+        inputs.visible(rows, keys, tile.clone(), &mut self.visible);
+        for (visible, &lse) in self.visible.iter_mut().zip(&self.lse) {
+            if lse == T::NEG_INFINITY {
+                // The row saw no key, or only keys with a bias of -inf: a constant zero.
+                *visible = 0;
             }
-            score_grads(grads, scores, self.delta[r]);
-            if inputs.dropout.is_some() {
-                multiply(scores, &self.factors);
-            }
-            if let Some(slab) = slab.as_deref_mut() {
-                slab.add(row, shape, grads, seen.map(|c| keys.position(c)));
+        }
+        let drops = inputs.dropout_factors(rows, keys, tile.clone(), &mut self.factors);
+        if drops {
+            multiply(grads, &self.factors);
+        }
+        softmax_grads(scores, grads, &self.visible, &self.lse, &self.delta);
+        if drops {
+            multiply(scores, &self.factors);
+        }
+        if let Some(slab) = slab {
+            for (&row, grads) in rows.iter().zip(grads.chunks(n)) {
+                slab.add(row, shape, grads, tile.clone().map(|c| keys.position(c)));
             }
         }
 

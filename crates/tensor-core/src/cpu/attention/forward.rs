@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::rows::{exp_shifted, max_of, multiply, scale_row};
+use super::tile::{multiply, normalise, online_softmax, scale_rows};
 use super::{AttentionInputs, AttentionShape, KEYS, KeptKeys, ROWS, Row, tiles};
 use crate::cpu::disjoint::DisjointRows;
 use crate::cpu::real::Real;
@@ -65,7 +65,11 @@ struct Scratch<T> {
     max: Vec<T>,
     /// `(ROWS,)` running sum of exponentials.
     sum: Vec<T>,
-    /// Dropout factors of one row of a tile.
+    /// `(ROWS,)` what a rise of the maximum multiplies older sums by.
+    shrink: Vec<T>,
+    /// `(ROWS,)` keys of a tile that a row sees.
+    visible: Vec<usize>,
+    /// `(ROWS, KEYS)` dropout factors.
     factors: Vec<T>,
 }
 
@@ -79,6 +83,8 @@ impl<T: Real> Scratch<T> {
             output: vec![T::ZERO; rows * shape.value_dim],
             max: vec![T::ZERO; rows],
             sum: vec![T::ZERO; rows],
+            shrink: vec![T::ZERO; rows],
+            visible: Vec::with_capacity(rows),
             factors: Vec::new(),
         }
     }
@@ -92,7 +98,8 @@ impl<T: Real> Scratch<T> {
     ) {
         let shape = &inputs.shape;
         let (d, dv) = (shape.head_dim, shape.value_dim);
-        inputs.pack_rows(inputs.q, rows.iter().copied(), inputs.scale, &mut self.q);
+        let m = rows.len();
+        inputs.pack_rows((inputs.q, d), rows, inputs.scale, &mut self.q);
         self.max.fill(T::NEG_INFINITY);
         self.sum.fill(T::ZERO);
         // Later queries see more keys, so the last row's limit is the block's.
@@ -100,47 +107,32 @@ impl<T: Real> Scratch<T> {
 
         for tile in tiles(seen, KEYS) {
             let n_keys = tile.len();
+            let scores = &mut self.scores[..m * n_keys];
             // 1. Scores of the tile.
             gemm_tile(
-                (rows.len(), n_keys, d),
+                (m, n_keys, d),
                 T::ONE,
                 (&self.q, (d, 1)),
                 (keys.k_from(shape, kv_head, tile.start), (1, shape.kv_heads * d)),
                 T::ZERO,
-                (&mut self.scores, (n_keys, 1)),
+                (scores, (n_keys, 1)),
             );
-            // 2. Probabilities relative to the running maximum.
-            for (r, &row) in rows.iter().enumerate() {
-                let visible = inputs.limit(keys, row.query).clamp(tile.start, tile.end);
-                let seen = tile.start..visible;
-                let scores = &mut self.scores[r * n_keys..][..n_keys];
-                let (scores, hidden) = scores.split_at_mut(seen.len());
-                hidden.fill(T::ZERO);
-                inputs.add_bias(row, keys, seen.clone(), scores);
-                let max = self.max[r].max(max_of(scores));
-                if max == T::NEG_INFINITY {
-                    scores.fill(T::ZERO);
-                    continue;
-                }
-                if max > self.max[r] {
-                    let shrink = (self.max[r] - max).exp();
-                    self.max[r] = max;
-                    self.sum[r] *= shrink;
-                    if tile.start > 0 {
-                        scale_row(&mut self.output[r * dv..][..dv], shrink);
-                    }
-                }
-                self.sum[r] += exp_shifted(scores, max);
-                if inputs.dropout.is_some() {
-                    inputs.dropout_factors(row, keys, seen, &mut self.factors);
-                    multiply(scores, &self.factors);
-                }
+            inputs.add_bias(rows, keys, tile.clone(), scores);
+            // 2. Exponentials relative to the running maximum.
+            inputs.visible(rows, keys, tile.clone(), &mut self.visible);
+            let (max, sum) = (&mut self.max[..m], &mut self.sum[..m]);
+            online_softmax(scores, &self.visible, max, sum, &mut self.shrink);
+            if tile.start > 0 {
+                scale_rows(&mut self.output, dv, &self.shrink[..m]);
+            }
+            if inputs.dropout_factors(rows, keys, tile.clone(), &mut self.factors) {
+                multiply(scores, &self.factors);
             }
             // 3. Fold the values in.
             gemm_tile(
-                (rows.len(), dv, n_keys),
+                (m, dv, n_keys),
                 T::ONE,
-                (&self.scores, (n_keys, 1)),
+                (scores, (n_keys, 1)),
                 (keys.v_from(shape, kv_head, tile.start), (shape.kv_heads * dv, 1)),
                 // The first tile overwrites what the last block left.
                 if tile.start == 0 { T::ZERO } else { T::ONE },
@@ -148,15 +140,6 @@ impl<T: Real> Scratch<T> {
             );
         }
 
-        for r in 0..rows.len() {
-            let output = &mut self.output[r * dv..][..dv];
-            if self.max[r] == T::NEG_INFINITY {
-                // No key: the empty mean is defined as zero.
-                output.fill(T::ZERO);
-            } else {
-                scale_row(output, T::ONE / self.sum[r]);
-                self.max[r] += self.sum[r].ln();
-            }
-        }
+        normalise(&mut self.output, dv, &mut self.max[..m], &self.sum[..m]);
     }
 }

@@ -15,21 +15,21 @@
 
 mod backward;
 mod forward;
-mod rows;
+mod tile;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub(crate) use backward::{AttentionGrads, attention_backward};
-pub(crate) use forward::{AttentionOutput, attention_forward};
+pub(crate) use backward::attention_backward;
+pub(crate) use forward::attention_forward;
 
 use super::real::Real;
 use crate::philox::DropoutKey;
 
 /// Query rows of a tile.
-const ROWS: usize = 192;
-/// Keys of a tile: a tile of f32 scores is 64 KiB and stays in the second-level cache.
-const KEYS: usize = 192;
+const ROWS: usize = 128;
+/// Keys of a tile: a tile of f32 scores is 128 KiB and stays in the second-level cache.
+const KEYS: usize = 256;
 
 /// Multiply-adds that a thread takes at a time, at least: fewer do not repay waking it.
 const SERIAL_WORK: usize = 1 << 18;
@@ -73,13 +73,7 @@ pub(crate) struct Bias<'a, T> {
     pub(crate) dims: [usize; 4],
 }
 
-impl<T> Bias<'_, T> {
-    /// Element strides over `(B, H, Tq, Tk)`, 0 where broadcast.
-    fn strides(&self) -> [usize; 4] {
-        broadcast_strides(self.dims)
-    }
-}
-
+/// Element strides over `(B, H, Tq, Tk)`, 0 where broadcast.
 fn broadcast_strides(dims: [usize; 4]) -> [usize; 4] {
     let mut strides = [0; 4];
     let mut step = 1;
@@ -132,6 +126,21 @@ impl<'a, T: Real> AttentionInputs<'a, T> {
         }
     }
 
+    /// How many keys of a tile each row sees.
+    fn visible(
+        &self,
+        rows: &[Row],
+        keys: &KeptKeys<'_, T>,
+        tile: Range<usize>,
+        visible: &mut Vec<usize>,
+    ) {
+        visible.clear();
+        visible.extend(
+            rows.iter()
+                .map(|row| self.limit(keys, row.query).clamp(tile.start, tile.end) - tile.start),
+        );
+    }
+
     /// Where row `r` of (item `b`, key/value head) lies.
     fn row(&self, b: usize, kv_head: usize, r: usize) -> Row {
         let group = self.shape.group();
@@ -139,72 +148,63 @@ impl<'a, T: Real> AttentionInputs<'a, T> {
         Row { item: b, query: i, head }
     }
 
-    /// Copies rows of `source`, laid out `(B, Tq, H, width)`, into the dense `packed`.
-    fn pack_rows(
-        &self,
-        source: &[T],
-        rows: impl Iterator<Item = Row>,
-        factor: T,
-        packed: &mut [T],
-    ) {
-        let width = source.len() / (self.shape.batch * self.shape.q_len * self.shape.heads);
-        if width == 0 {
-            return;
-        }
-        for (row, out) in rows.zip(packed.chunks_mut(width)) {
+    /// Copies `rows` of `source`, laid out `(B, Tq, H, width)`, into the dense `packed`.
+    fn pack_rows(&self, (source, width): (&[T], usize), rows: &[Row], factor: T, packed: &mut [T]) {
+        for (r, row) in rows.iter().enumerate() {
             let at = row.offset(&self.shape, width);
-            for (o, &x) in out.iter_mut().zip(&source[at..at + width]) {
-                *o = x * factor;
-            }
+            tile::scaled(&mut packed[r * width..][..width], &source[at..at + width], factor);
         }
     }
 
-    /// Adds the bias of `row` at the keys of a tile to its scores.
-    fn add_bias(&self, row: Row, keys: &KeptKeys<'_, T>, tile: Range<usize>, scores: &mut [T]) {
+    /// Adds the bias to a tile of scores.
+    fn add_bias(&self, rows: &[Row], keys: &KeptKeys<'_, T>, tile: Range<usize>, scores: &mut [T]) {
         let Some(bias) = &self.bias else { return };
-        let [sb, sh, si, sj] = bias.strides();
-        let base = row.item * sb + row.head * sh + row.query * si;
-        match (&keys.positions, sj) {
-            (None, 1) => {
-                let values = &bias.values[base + tile.start..];
-                for (s, &x) in scores.iter_mut().zip(values) {
-                    *s = *s + x;
+        let [sb, sh, si, sj] = broadcast_strides(bias.dims);
+        for (row, scores) in rows.iter().zip(scores.chunks_mut(tile.len())) {
+            let base = row.item * sb + row.head * sh + row.query * si;
+            match (&keys.positions, sj) {
+                (None, 1) => {
+                    let values = &bias.values[base + tile.start..];
+                    for (s, &x) in scores.iter_mut().zip(values) {
+                        *s += x;
+                    }
                 }
-            }
-            _ => {
-                for (s, c) in scores.iter_mut().zip(tile) {
-                    *s = *s + bias.values[base + keys.position(c) * sj];
+                _ => {
+                    for (s, c) in scores.iter_mut().zip(tile.clone()) {
+                        *s += bias.values[base + keys.position(c) * sj];
+                    }
                 }
             }
         }
     }
 
-    /// What dropout multiplies the probabilities of `row` by: 0 or `1 / (1 - p)`.
+    /// What dropout multiplies a tile of probabilities by, 0 or `1 / (1 - p)`, in `factors`.
     ///
-    /// Leaves one factor a key of the tile in `factors`.
+    /// Returns whether there is any dropout.
     fn dropout_factors(
         &self,
-        row: Row,
+        rows: &[Row],
         keys: &KeptKeys<'_, T>,
         tile: Range<usize>,
         factors: &mut Vec<T>,
-    ) {
+    ) -> bool {
         factors.clear();
-        let Some((p, key)) = self.dropout else { return };
-        if tile.is_empty() {
-            return;
-        }
+        let Some((p, key)) = self.dropout else { return false };
         let AttentionShape { q_len, kv_len, heads, .. } = self.shape;
         let (first, last) = (keys.position(tile.start), keys.position(tile.end - 1));
-        let base = ((row.item * heads + row.head) * q_len + row.query) * kv_len + first;
-        factors.resize(last + 1 - first, T::ZERO);
-        key.fill_factors(p, base as u64, factors);
-        if let Some(positions) = &keys.positions {
-            // Positions ascend, so nothing is overwritten before it is moved.
-            for (to, &position) in positions[tile].iter().enumerate() {
-                factors[to] = factors[position as usize - first];
+        let mut span = vec![T::ZERO; last + 1 - first];
+        for row in rows {
+            let base = ((row.item * heads + row.head) * q_len + row.query) * kv_len + first;
+            key.fill_factors(p, base as u64, &mut span);
+            match &keys.positions {
+                None => factors.extend(&span),
+                Some(positions) => {
+                    factors
+                        .extend(positions[tile.clone()].iter().map(|&j| span[j as usize - first]));
+                }
             }
         }
+        true
     }
 }
 

@@ -175,13 +175,13 @@ fn gradients_are_directional_slopes_of_the_definition() {
         let forward = attention_forward(&problem.inputs());
         let upstream = noise(forward.output.len(), 6);
         let inputs = problem.inputs();
-        let grads =
-            attention_backward(&inputs, &forward.output, &forward.lse, &upstream, true);
-        let grads: Vec<Vec<f64>> =
-            [Some(grads.q), Some(grads.k), Some(grads.v), grads.bias].into_iter().flatten().collect();
-        let value = |p: &Problem| -> f64 {
-            p.plain().iter().zip(&upstream).map(|(o, g)| o * g).sum()
-        };
+        let grads = attention_backward(&inputs, &forward.output, &forward.lse, &upstream, true);
+        let grads: Vec<Vec<f64>> = [Some(grads.q), Some(grads.k), Some(grads.v), grads.bias]
+            .into_iter()
+            .flatten()
+            .collect();
+        let value =
+            |p: &Problem| -> f64 { p.plain().iter().zip(&upstream).map(|(o, g)| o * g).sum() };
         for (which, grad) in grads.iter().enumerate() {
             let direction = noise(grad.len(), 7 + which as u64);
             let slope = |step: f64| {
@@ -215,9 +215,8 @@ fn masked_keys_are_never_read() {
     let got = attention_forward(&dirty.inputs());
     assert_eq!(got.output, want.output);
     let upstream = noise(want.output.len(), 8);
-    let run = |p: &Problem| {
-        attention_backward(&p.inputs(), &want.output, &want.lse, &upstream, false)
-    };
+    let run =
+        |p: &Problem| attention_backward(&p.inputs(), &want.output, &want.lse, &upstream, false);
     let (clean_grads, grads) = (run(&clean), run(&dirty));
     assert_eq!(grads.q, clean_grads.q);
     assert_eq!(grads.k, clean_grads.k);

@@ -92,11 +92,7 @@ pub(crate) fn conv1d_input_grad<T: Real>(
 }
 
 /// `(O, I/g, K)` gradient with respect to the weight.
-pub(crate) fn conv1d_weight_grad<T: Real>(
-    output_grad: &[T],
-    x: &[T],
-    shape: &ConvShape,
-) -> Vec<T> {
+pub(crate) fn conv1d_weight_grad<T: Real>(output_grad: &[T], x: &[T], shape: &ConvShape) -> Vec<T> {
     let window = shape.group_in() * shape.kernel;
     let mut grad = vec![T::ZERO; shape.out_channels * window];
     if grad.is_empty() || output_grad.is_empty() {

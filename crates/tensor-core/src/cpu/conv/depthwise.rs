@@ -48,12 +48,7 @@ pub(super) fn input_grad<T: Real>(
     });
 }
 
-pub(super) fn weight_grad<T: Real>(
-    output_grad: &[T],
-    x: &[T],
-    shape: &ConvShape,
-    grad: &mut [T],
-) {
+pub(super) fn weight_grad<T: Real>(output_grad: &[T], x: &[T], shape: &ConvShape, grad: &mut [T]) {
     let sums = map_tasks(shape.out_channels, |channel| {
         let tap_sum = |tap| {
             let (from, to, source) = shape.inside(tap, 0, shape.out_len);

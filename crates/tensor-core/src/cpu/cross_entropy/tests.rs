@@ -69,7 +69,8 @@ fn ignored_rows_are_never_read_and_get_no_gradient() {
             row.fill(f64::NAN);
         }
     }
-    let inputs = CrossEntropyInputs { logits: &logits, vocab, labels: &labels, label_smoothing: 0.1 };
+    let inputs =
+        CrossEntropyInputs { logits: &logits, vocab, labels: &labels, label_smoothing: 0.1 };
     let (loss, lse) = inputs.forward();
     assert!(loss.is_finite());
     for (row, label) in inputs.backward(&lse, 1.0).chunks(vocab).zip(&labels) {

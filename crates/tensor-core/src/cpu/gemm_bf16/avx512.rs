@@ -40,8 +40,7 @@ pub(super) fn gemm<O: Bf16Output>(
 ) {
     let pairs = k.div_ceil(2);
     let (row_panels, col_panels) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLS));
-    let (words_a, words_b) =
-        (row_panels * TILE_ROWS * pairs, col_panels * TILE_COLS * pairs);
+    let (words_a, words_b) = (row_panels * TILE_ROWS * pairs, col_panels * TILE_COLS * pairs);
     let serial = m * n * k <= SERIAL_WORK;
 
     let lanes_a = Lanes { data: a.data, lane_stride: a.row_stride, depth_stride: a.col_stride };
@@ -179,9 +178,8 @@ impl Product<'_> {
         unsafe { self.accumulate(rows, cols, sums.as_mut_ptr(), width) };
         for (r, sums) in (row..row_end).zip(sums.chunks(width)) {
             // SAFETY: jobs own disjoint rectangles; this is one row of this job's.
-            let out = unsafe {
-                std::slice::from_raw_parts_mut(out.pointer(r * self.n + col), width)
-            };
+            let out =
+                unsafe { std::slice::from_raw_parts_mut(out.pointer(r * self.n + col), width) };
             O::store(sums, out);
         }
     }

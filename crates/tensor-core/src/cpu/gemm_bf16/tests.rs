@@ -6,14 +6,9 @@ fn narrow(x: Vec<f32>) -> Vec<bf16> {
 }
 
 /// f64 product and the sum of absolute products, which bounds the rounding.
-fn twin(
-    (m, n, k): (usize, usize, usize),
-    a: MatRef<bf16>,
-    b: MatRef<bf16>,
-) -> Vec<(f64, f64)> {
-    let at = |x: &MatRef<bf16>, i: usize, j: usize| {
-        x.data[i * x.row_stride + j * x.col_stride].to_f64()
-    };
+fn twin((m, n, k): (usize, usize, usize), a: MatRef<bf16>, b: MatRef<bf16>) -> Vec<(f64, f64)> {
+    let at =
+        |x: &MatRef<bf16>, i: usize, j: usize| x.data[i * x.row_stride + j * x.col_stride].to_f64();
     (0..m * n)
         .map(|c| {
             let terms = (0..k).map(|p| at(&a, c / n, p) * at(&b, p, c % n));

@@ -28,7 +28,7 @@ use super::asr::{batch_options, training_utterances};
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::text::{open_tokenizer, text_of};
-use crate::losses::{IGNORED, draw_tokens, mask_tokens};
+use crate::losses::{IGNORED, mask_tokens};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{Objective, Recipe, resolve_path};
 
@@ -116,14 +116,9 @@ impl TeachSource {
             }
             rows.push(hidden.input_ids.iter().map(|&id| id as u32).collect());
         }
-        let drawn = match loss.objective {
-            Objective::Crd => draw_tokens(&clip_of, &mut Philox::new(seed, TOKEN_STREAM | number)),
-            _ => Vec::new(),
-        };
         let kd = KdBatch {
             tokens,
             clip_of,
-            drawn,
             clips: items.to_vec(),
             teacher: data.teacher.rows(items)?,
             number,

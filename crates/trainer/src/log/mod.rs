@@ -1,0 +1,6 @@
+//! What a run says while it runs: [`jsonl`] for programs, [`tensorboard`] for plots, [`progress`]
+//! for the person at the terminal.
+
+pub mod jsonl;
+pub mod progress;
+pub mod tensorboard;

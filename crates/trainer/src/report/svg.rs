@@ -1,0 +1,411 @@
+//! A plot as inline SVG: axes with round ticks, one line a series, values on hover.
+//!
+//! Drawn in a small coordinate system (460 x 250) and scaled to its column, so that the labels
+//! are still readable on a phone. Colours come from the page's style (`--series-1` ...), so the
+//! plot follows the light or dark scheme.
+
+use std::fmt::Write as _;
+
+use super::Curve;
+use super::html::escape;
+
+const WIDTH: f64 = 460.0;
+const HEIGHT: f64 = 250.0;
+const LEFT: f64 = 50.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 22.0;
+const BOTTOM: f64 = 36.0;
+
+/// Colours that the page defines; later series use them again.
+pub(super) const N_COLOURS: usize = 6;
+/// Points of a line at most; a longer series keeps the extremes of each stretch.
+const MAX_POINTS: usize = 600;
+/// A stretch of more points is drawn pale, under a line of the means of short runs.
+const MAX_PLAIN_POINTS: usize = 250;
+/// Runs that the means of a long stretch are taken over.
+const N_MEANS: usize = 80;
+/// A log axis over more powers of ten has ticks at the powers alone.
+const MAX_MARKED_DECADES: f64 = 2.5;
+/// Points of a series that answer to the pointer at most.
+const MAX_HOVER: usize = 120;
+
+/// The plot, or a line of text when no series has a point to show.
+pub(super) fn plot(curve: &Curve) -> String {
+    let shown: Vec<(usize, &str, Vec<Vec<(f64, f64)>>)> = curve
+        .series
+        .iter()
+        .enumerate()
+        .map(|(k, (name, points))| {
+            (k % N_COLOURS + 1, name.as_str(), stretches(points, curve.log_y))
+        })
+        .collect();
+    let all = || shown.iter().flat_map(|(_, _, parts)| parts.iter().flatten().copied());
+    let Some((x_range, y_range)) = range(all().map(|p| p.0)).zip(range(all().map(|p| p.1))) else {
+        return "<p class=\"empty\">no values to plot</p>\n".into();
+    };
+    let x_axis = Axis::linear(x_range, 6).exact(x_range);
+    let y_axis = if curve.log_y { Axis::log(y_range) } else { Axis::linear(y_range, 5) };
+    let frame = Frame { x_axis, y_axis };
+
+    let mut out = format!(
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+        escape(&curve.title)
+    );
+    frame.draw_axes(&mut out, curve);
+    for (colour, _, parts) in &shown {
+        for part in parts.iter().filter(|part| is_long(part)) {
+            frame.draw_line(&mut out, &format!("pale c{colour}"), &thin(part));
+        }
+    }
+    for (colour, _, parts) in &shown {
+        for part in parts {
+            let line = if is_long(part) { means(part, curve.log_y) } else { part.clone() };
+            frame.draw_line(&mut out, &format!("line c{colour}"), &line);
+        }
+    }
+    for (colour, name, parts) in &shown {
+        frame.draw_points(&mut out, curve, *colour, name, parts);
+    }
+    out.push_str("</svg>\n");
+    out
+}
+
+/// Runs of points that can be drawn, split where values are missing.
+fn stretches(points: &[(f64, f64)], log_y: bool) -> Vec<Vec<(f64, f64)>> {
+    let drawable = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite() && (!log_y || y > 0.0);
+    points
+        .split(|point| !drawable(point))
+        .filter(|run| !run.is_empty())
+        .map(<[_]>::to_vec)
+        .collect()
+}
+
+/// At most about [`MAX_POINTS`] points, with the lowest and highest of each stretch kept, so that
+/// spikes stay visible.
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= MAX_POINTS {
+        return points.to_vec();
+    }
+    let n_chunks = MAX_POINTS / 2 - 1;
+    let mut kept = vec![0];
+    for k in 0..n_chunks {
+        let chunk = points.len() * k / n_chunks..points.len() * (k + 1) / n_chunks;
+        let by_y = |a: &usize, b: &usize| points[*a].1.total_cmp(&points[*b].1);
+        kept.extend(chunk.clone().min_by(by_y));
+        kept.extend(chunk.max_by(by_y));
+    }
+    kept.push(points.len() - 1);
+    kept.sort_unstable();
+    kept.dedup();
+    kept.into_iter().map(|i| points[i]).collect()
+}
+
+/// Whether a curve has stretches that are drawn pale under their means.
+pub(super) fn has_means(curve: &Curve) -> bool {
+    curve.series.iter().any(|(_, points)| stretches(points, curve.log_y).iter().any(|s| is_long(s)))
+}
+
+fn is_long(points: &[(f64, f64)]) -> bool {
+    points.len() > MAX_PLAIN_POINTS
+}
+
+/// Means of [`N_MEANS`] runs of equal count, between the first and the last point's x; geometric
+/// means on a log axis, so that the line runs through the middle of what is seen.
+fn means(points: &[(f64, f64)], log_y: bool) -> Vec<(f64, f64)> {
+    let run = |k: usize| {
+        let run = &points[points.len() * k / N_MEANS..points.len() * (k + 1) / N_MEANS];
+        let mean = |value: &dyn Fn(&(f64, f64)) -> f64| {
+            run.iter().map(value).sum::<f64>() / run.len() as f64
+        };
+        let y = if log_y { mean(&|p| p.1.ln()).exp() } else { mean(&|p| p.1) };
+        (mean(&|p| p.0), y)
+    };
+    let mut line: Vec<(f64, f64)> = (0..N_MEANS).map(run).collect();
+    line[0].0 = points[0].0;
+    line[N_MEANS - 1].0 = points[points.len() - 1].0;
+    line
+}
+
+fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |range, v| match range {
+        None => Some((v, v)),
+        Some((low, high)) => Some((low.min(v), high.max(v))),
+    })
+}
+
+/// An axis: its ends, its ticks, and its scale.
+struct Axis {
+    low: f64,
+    high: f64,
+    ticks: Vec<(f64, String)>,
+    log: bool,
+}
+
+impl Axis {
+    /// Round ends and about `n_ticks` steps of 1, 2 or 5 times a power of ten.
+    fn linear((low, high): (f64, f64), n_ticks: usize) -> Self {
+        // A constant gets room on both sides.
+        let (low, high) = match high - low {
+            span if span > 0.0 => (low, high),
+            _ => (low - 0.5 * low.abs().max(1.0), high + 0.5 * high.abs().max(1.0)),
+        };
+        let raw = (high - low) / n_ticks as f64;
+        let power = 10f64.powf(raw.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|factor| factor * power)
+            .find(|&step| step >= raw * 0.999)
+            .unwrap_or(10.0 * power);
+        let first = (low / step).floor() as i64;
+        let last = (high / step).ceil() as i64;
+        let digits = (-step.log10().floor()).clamp(0.0, 12.0) as usize;
+        let ticks = (first..=last)
+            .map(|k| (k as f64 * step, tick_label(k as f64 * step, digits)))
+            .collect();
+        Self { low: first as f64 * step, high: last as f64 * step, ticks, log: false }
+    }
+
+    /// Ticks at powers of ten, and at 2 and 5 times them when the range is short; ends at ticks.
+    fn log((low, high): (f64, f64)) -> Self {
+        let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+        let (marks, every): (&[f64], usize) = match (high / low).log10() {
+            decades if decades <= MAX_MARKED_DECADES => (&[1.0, 2.0, 5.0], 1),
+            _ => (&[1.0], 1 + (last - first) as usize / 9),
+        };
+        let all: Vec<f64> = (first..=last + 1)
+            .flat_map(|power| marks.iter().map(move |mark| mark * 10f64.powi(power)))
+            .collect();
+        let start = all.iter().rposition(|&t| t <= low * 1.000_001).unwrap_or(0);
+        let end = all.iter().position(|&t| t >= high * 0.999_999).unwrap_or(all.len() - 1);
+        // A constant on a tick gets room up to the next power.
+        let end = if end > start { end } else { (start + marks.len()).min(all.len() - 1) };
+        let ticks = all[start..=end].iter().step_by(every).map(|&t| (t, short(t))).collect();
+        Self { low: all[start], high: all[end], ticks, log: true }
+    }
+
+    /// The same ticks, with the ends at the data: an axis of steps has no room to spare.
+    fn exact(mut self, (low, high): (f64, f64)) -> Self {
+        if high > low {
+            // A last tick just past the data is worth a sliver of room.
+            let next = self.ticks.iter().map(|&(t, _)| t).find(|&t| t >= high);
+            let high = next.filter(|t| t - high <= 0.03 * (high - low)).unwrap_or(high);
+            (self.low, self.high) = (low, high);
+            let slack = (high - low) * 1e-9;
+            self.ticks.retain(|&(t, _)| t >= low - slack && t <= high + slack);
+        }
+        self
+    }
+
+    /// Where `value` lies between the ends, 0 to 1.
+    fn at(&self, value: f64) -> f64 {
+        match self.log {
+            true => (value / self.low).ln() / (self.high / self.low).ln(),
+            false => (value - self.low) / (self.high - self.low),
+        }
+    }
+}
+
+/// Two axes over the plotting area.
+struct Frame {
+    x_axis: Axis,
+    y_axis: Axis,
+}
+
+impl Frame {
+    fn x(&self, value: f64) -> f64 {
+        LEFT + self.x_axis.at(value) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - self.y_axis.at(value) * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn draw_axes(&self, out: &mut String, curve: &Curve) {
+        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        for (value, label) in &self.y_axis.ticks {
+            let y = self.y(*value);
+            let _ = writeln!(
+                out,
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>\
+                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+                LEFT - 7.0,
+                y + 3.5
+            );
+        }
+        for (value, label) in &self.x_axis.ticks {
+            let x = self.x(*value);
+            let _ = writeln!(
+                out,
+                "<path class=\"axis\" d=\"M{x:.1} {bottom}v4\"/>\
+                 <text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                bottom + 16.0
+            );
+        }
+        let _ = writeln!(
+            out,
+            "<path class=\"axis\" d=\"M{LEFT} {bottom}H{right}\"/>\
+             <text class=\"label\" x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
+             <text class=\"label\" x=\"0\" y=\"11\">{}</text>",
+            HEIGHT - 4.0,
+            escape(&curve.x_label),
+            escape(&match curve.log_y {
+                true => format!("{}, log scale", curve.y_label),
+                false => curve.y_label.clone(),
+            })
+        );
+    }
+
+    fn draw_line(&self, out: &mut String, class: &str, points: &[(f64, f64)]) {
+        let _ = write!(out, "<path class=\"{class}\" d=\"");
+        for (k, &(x, y)) in points.iter().enumerate() {
+            let command = if k == 0 { 'M' } else { 'L' };
+            let _ = write!(out, "{command}{:.1} {:.1}", self.x(x), self.y(y));
+        }
+        out.push_str("\"/>\n");
+    }
+
+    /// Invisible targets that show a value on hover, and a dot at the last value.
+    fn draw_points(
+        &self,
+        out: &mut String,
+        curve: &Curve,
+        colour: usize,
+        name: &str,
+        parts: &[Vec<(f64, f64)>],
+    ) {
+        let points: Vec<(f64, f64)> = parts.iter().flatten().copied().collect();
+        let dot_y = match parts.last() {
+            Some(part) if is_long(part) => means(part, curve.log_y)[N_MEANS - 1].1,
+            _ => points.last().map_or(0.0, |point| point.1),
+        };
+        let every = points.len().div_ceil(MAX_HOVER).max(1);
+        for (k, &(x, y)) in points.iter().enumerate() {
+            let is_last = k + 1 == points.len();
+            if k % every != 0 && !is_last {
+                continue;
+            }
+            let class = if is_last { format!("end c{colour}") } else { format!("hover c{colour}") };
+            let _ = writeln!(
+                out,
+                "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{}\">\
+                 <title>{} {}: {}</title></circle>",
+                self.x(x),
+                self.y(if is_last { dot_y } else { y }),
+                if is_last { 3.5 } else { 6.0 },
+                escape(name),
+                escape(&format!("at {} {}", curve.x_label, short(x))),
+                short(y),
+            );
+        }
+    }
+}
+
+/// A tick's number: thousands as k and M when that is shorter, plain digits otherwise.
+fn tick_label(value: f64, digits: usize) -> String {
+    let magnitude = value.abs();
+    let scaled = |unit: f64, suffix: &str| {
+        let number = format!("{:.2}", value / unit);
+        format!("{}{suffix}", number.trim_end_matches('0').trim_end_matches('.'))
+    };
+    if magnitude >= 1e6 && magnitude < 1e12 {
+        scaled(1e6, "M")
+    } else if magnitude >= 1e4 && magnitude < 1e6 {
+        scaled(1e3, "k")
+    } else if value == 0.0 {
+        "0".into()
+    } else if !(1e-4..1e12).contains(&magnitude) {
+        format!("{value:.0e}")
+    } else {
+        format!("{value:.digits$}")
+    }
+}
+
+/// A value with four significant digits, without trailing zeros.
+pub(super) fn short(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    if !(1e-4..1e9).contains(&value.abs()) {
+        let text = format!("{value:.3e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{exponent}", mantissa.trim_end_matches('0').trim_end_matches('.'));
+    }
+    let digits = (3 - value.abs().log10().floor() as i32).clamp(0, 8) as usize;
+    let text = format!("{value:.digits$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_cover_the_data() {
+        for ((low, high), expected) in [
+            ((0.0, 1000.0), "0 200 400 600 800 1000"),
+            ((2.31, 9.87), "2 4 6 8 10"),
+            ((-0.013, 0.021), "-0.02 -0.01 0 0.01 0.02 0.03"),
+            ((5.0, 5.0), "2 3 4 5 6 7 8"),
+            ((0.0, 60_000.0), "0 20k 40k 60k"),
+        ] {
+            let axis = Axis::linear((low, high), 5);
+            let labels: Vec<&str> = axis.ticks.iter().map(|(_, label)| label.as_str()).collect();
+            assert_eq!(labels.join(" "), expected, "{low} {high}");
+            assert!(axis.low <= low && axis.high >= high);
+        }
+    }
+
+    #[test]
+    fn log_ticks_are_powers_with_two_and_five_when_there_is_room() {
+        for ((low, high), expected) in [
+            ((0.3, 40.0), "0.2 0.5 1 2 5 10 20 50"),
+            ((1e-6, 3.0), "1e-6 1e-5 0.0001 0.001 0.01 0.1 1 10"),
+            ((1.0, 1.0), "1 2 5 10"),
+        ] {
+            let axis = Axis::log((low, high));
+            let labels: Vec<&str> = axis.ticks.iter().map(|(_, label)| label.as_str()).collect();
+            assert_eq!(labels.join(" "), expected, "{low} {high}");
+        }
+    }
+
+    #[test]
+    fn short_numbers_have_four_digits() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.000_213_45, "0.0002135"),
+            (2.300_01, "2.3"),
+            (1234.56, "1235"),
+            (-0.5, "-0.5"),
+            (0.000_02, "2e-5"),
+            (1.25e12, "1.25e12"),
+        ] {
+            assert_eq!(short(value), expected);
+        }
+    }
+
+    #[test]
+    fn means_run_from_end_to_end_through_a_noisy_level() {
+        let points: Vec<(f64, f64)> =
+            (0..1601).map(|i| (f64::from(i), if i % 2 == 0 { 1.0 } else { 100.0 })).collect();
+        let line = means(&points, false);
+        assert_eq!((line[0].0, line[N_MEANS - 1].0, line.len()), (0.0, 1600.0, N_MEANS));
+        assert!(line.iter().all(|&(_, y)| (y - 50.5).abs() < 3.0));
+        assert!(means(&points, true).iter().all(|&(_, y)| (y - 10.0).abs() < 1.5));
+    }
+
+    #[test]
+    fn thinning_keeps_the_ends_and_every_spike() {
+        let mut points: Vec<(f64, f64)> = (0..50_000).map(|i| (f64::from(i), 1.0)).collect();
+        points[31_234].1 = 9.0;
+        points[31_300].1 = -9.0;
+        let kept = thin(&points);
+        assert!(kept.len() <= MAX_POINTS);
+        assert_eq!((kept[0].0, kept[kept.len() - 1].0), (0.0, 49_999.0));
+        assert!(kept.contains(&(31_234.0, 9.0)) && kept.contains(&(31_300.0, -9.0)));
+        assert!(kept.is_sorted_by(|a, b| a.0 < b.0));
+    }
+}

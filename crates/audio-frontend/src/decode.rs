@@ -1,22 +1,23 @@
 //! From a sound file to one mono waveform at the wanted sample rate.
 //!
-//! The work is done by two parts: [`packets`](self) (symphonia behind a guard) turns bytes into mono
-//! samples at the file's own rate, and [`AudioStream`] resamples and cuts them. Whole-file loading is
-//! that stream collected, so that both forms give the same bits.
+//! The work is done by two parts: `packets` (symphonia behind a guard) turns bytes into mono samples at the
+//! file's own rate, and [`AudioStream`] resamples and cuts them. Whole-file loading is that stream
+//! collected, so that both forms give the same bits.
 //!
 //! # What is read
 //!
 //! WAV (PCM, float, A-law, mu-law, ADPCM), FLAC, MP3, Ogg Vorbis, AAC and ALAC in MP4/M4A, raw ADTS. Opus
-//! is not decoded. The encoder delay of MP3 and Vorbis is trimmed; that of AAC is not, so M4A starts about
-//! 1024 samples late, as it does in other decoders that ignore edit lists.
+//! is not decoded. The encoder's delay and padding are trimmed from MP3 and Vorbis. M4A loses its padding,
+//! but edit lists are not read, so that its sound starts late by the encoder's delay, mostly 1024 samples.
 //!
 //! # What is refused
 //!
 //! A file that ends before its header says so ([`ErrorKind::Truncated`]); an MP3 is compared only when it
-//! carries an exact length, and an Ogg file only by its last page. Damaged packets, FLAC checksums that
-//! fail, sample rates outside 100 Hz to 3.072 MHz, more than 256 channels, and NaN or infinite samples.
-//! Bytes after the end of the sound (tags, padding, junk) are tolerated.
+//! carries an exact length, to within two frames, and an Ogg file only by its last page. Damaged packets,
+//! FLAC checksums that fail, sample rates outside 100 Hz to 3.072 MHz, more than 256 channels, and NaN or
+//! infinite samples. Bytes after the end of the sound (tags, padding, junk) are tolerated.
 
+mod header;
 mod packets;
 mod source;
 

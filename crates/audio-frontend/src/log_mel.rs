@@ -174,14 +174,15 @@ impl LogMel {
         for first in (0..n_sounding).step_by(TILE) {
             let n = TILE.min(n_sounding - first);
             for t in (0..n).step_by(2) {
-                let power = &mut scratch.power;
+                let power = &mut scratch.power[..];
                 self.stft.power_pair(
                     samples,
                     n_samples,
                     first + t,
                     &mut scratch.stft,
-                    |bin, pair| {
-                        power[bin][t..t + 2].copy_from_slice(&pair);
+                    |bin, a, b| {
+                        let row = &mut power[bin];
+                        (row[t], row[t + 1]) = (a, b);
                     },
                 );
             }

@@ -91,10 +91,11 @@ impl Stft {
         let mut power = vec![0.0; self.n_bins() * n_frames];
         let mut scratch = self.scratch();
         for t in (0..n_frames).step_by(2) {
-            self.power_pair(samples, samples.len(), t, &mut scratch, |bin, pair| {
-                let at = bin * n_frames + t;
-                let n = (n_frames - t).min(2);
-                power[at..at + n].copy_from_slice(&pair[..n]);
+            self.power_pair(samples, samples.len(), t, &mut scratch, |bin, a, b| {
+                power[bin * n_frames + t] = a;
+                if t + 1 < n_frames {
+                    power[bin * n_frames + t + 1] = b;
+                }
             });
         }
         power
@@ -110,7 +111,7 @@ impl Stft {
         total_len: usize,
         t: usize,
         scratch: &mut StftScratch,
-        mut store: impl FnMut(usize, [f32; 2]),
+        mut store: impl FnMut(usize, f32, f32),
     ) {
         let (n, hop) = (self.n_fft, self.hop_length);
         let centre = t * hop;
@@ -132,14 +133,15 @@ impl Stft {
             }
         }
         self.plan.process_with_scratch(frames, &mut scratch.fft);
-        store(0, [frames[0].re * frames[0].re, frames[0].im * frames[0].im]);
+        store(0, frames[0].re * frames[0].re, frames[0].im * frames[0].im);
         // Bins 1, 2, ... meet their mirror images n - 1, n - 2, ...
         let (low, high) = (&frames[1..=half], &frames[n - half..]);
         for (k, (z, mirror)) in low.iter().zip(high.iter().rev()).enumerate() {
             let (a_re, a_im) = (z.re + mirror.re, z.im - mirror.im);
             let (b_re, b_im) = (z.im + mirror.im, mirror.re - z.re);
-            let pair = [0.25 * (a_re * a_re + a_im * a_im), 0.25 * (b_re * b_re + b_im * b_im)];
-            store(k + 1, pair);
+            let a = 0.25 * (a_re * a_re + a_im * a_im);
+            let b = 0.25 * (b_re * b_re + b_im * b_im);
+            store(k + 1, a, b);
         }
     }
 }

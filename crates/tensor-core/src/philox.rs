@@ -19,34 +19,38 @@ const ROUNDS: usize = 10;
 /// Counters that one vectorised step encrypts together.
 const LANES: usize = 16;
 
-/// `LANES` blocks at once; `counters[w][l]` is word `w` of counter `l`.
+/// `L` blocks at once; `words[w][l]` is word `w` of block `l`, counters before and random after.
+///
+/// Words live in the low half of 64-bit lanes, where a vector multiply takes both factors; the
+/// high halves hold rubbish.
 #[inline(always)]
-fn encrypt<const L: usize>(mut counters: [[u32; L]; 4], mut key: [u32; 2]) -> [[u32; L]; 4] {
+fn encrypt<const L: usize>(words: &mut [[u64; L]; 4], mut key: [u32; 2]) {
+    const LOW: u64 = u32::MAX as u64;
+    let [w0, w1, w2, w3] = words;
     for _ in 0..ROUNDS {
-        let [c0, c1, c2, c3] = counters;
         for l in 0..L {
-            let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0[l]);
-            let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2[l]);
-            counters[0][l] = (p1 >> 32) as u32 ^ c1[l] ^ key[0];
-            counters[1][l] = p1 as u32;
-            counters[2][l] = (p0 >> 32) as u32 ^ c3[l] ^ key[1];
-            counters[3][l] = p0 as u32;
+            let p0 = u64::from(MULTIPLIERS[0]) * (w0[l] & LOW);
+            let p1 = u64::from(MULTIPLIERS[1]) * (w2[l] & LOW);
+            w0[l] = (p1 >> 32) ^ w1[l] ^ u64::from(key[0]);
+            w2[l] = (p0 >> 32) ^ w3[l] ^ u64::from(key[1]);
+            w1[l] = p1;
+            w3[l] = p0;
         }
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
-    counters
 }
 
 /// Low and high words.
 #[inline(always)]
-fn words(value: u64) -> [u32; 2] {
+fn split(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
 }
 
 /// The four words of one counter.
 fn block(seed: u64, stream: u64, counter: u64) -> [u32; 4] {
-    let ([c0, c1], [c2, c3]) = (words(counter), words(stream));
-    encrypt([[c0], [c1], [c2], [c3]], words(seed)).map(|[word]| word)
+    let mut words = [[counter], [counter >> 32], [stream], [stream >> 32]];
+    encrypt(&mut words, split(seed));
+    words.map(|[word]| word as u32)
 }
 
 /// A sequential reader of one (seed, stream).
@@ -183,34 +187,31 @@ impl Mask {
         }
         let words = block(self.key.seed, self.key.stream, first / 4);
         for (value, &word) in out.iter_mut().zip(&words[(first % 4) as usize..]) {
-            *value = self.factor(word);
+            *value = if word >= self.threshold { T::from_f64(self.scale) } else { T::ZERO };
         }
-    }
-
-    #[inline(always)]
-    fn factor<T: Real>(self, word: u32) -> T {
-        if word >= self.threshold { T::from_f64(self.scale) } else { T::ZERO }
     }
 }
 
 simd_dispatch! {
     /// Fills whole blocks of four, from counter `first_block` on.
     fn fill_blocks<T: Real>(mask: Mask, first_block: u64, out: &mut [T]) {
-        let key = words(mask.key.seed);
-        let [c2, c3] = words(mask.key.stream);
-        let mut block = first_block;
-        for group in out.chunks_mut(4 * LANES) {
-            let mut counters = [[0; LANES], [0; LANES], [c2; LANES], [c3; LANES]];
+        let key = split(mask.key.seed);
+        let stream = mask.key.stream;
+        let scale = T::from_f64(mask.scale);
+        for (g, group) in out.chunks_mut(4 * LANES).enumerate() {
+            let counters: [u64; LANES] =
+                std::array::from_fn(|l| first_block.wrapping_add((g * LANES + l) as u64));
+            let high = counters.map(|counter| counter >> 32);
+            let mut words = [counters, high, [stream; LANES], [stream >> 32; LANES]];
+            encrypt(&mut words, key);
+            let mut factors = [T::ZERO; 4 * LANES];
             for l in 0..LANES {
-                [counters[0][l], counters[1][l]] = words(block.wrapping_add(l as u64));
-            }
-            let random = encrypt(counters, key);
-            for (l, values) in group.chunks_exact_mut(4).enumerate() {
-                for (w, value) in values.iter_mut().enumerate() {
-                    *value = mask.factor(random[w][l]);
+                for w in 0..4 {
+                    let kept = words[w][l] as u32 >= mask.threshold;
+                    factors[4 * l + w] = if kept { scale } else { T::ZERO };
                 }
             }
-            block = block.wrapping_add(LANES as u64);
+            group.copy_from_slice(&factors[..group.len()]);
         }
     }
 

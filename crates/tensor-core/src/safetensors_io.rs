@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::dtype::{DType, Element};
+use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Device, element_dispatch};
 use crate::tensor::Tensor;

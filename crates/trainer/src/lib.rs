@@ -1,1 +1,24 @@
-//! trainer.
+//! Recipes, data, losses, loop, checkpoints, evaluation and reports.
+//!
+//! The library half of the `trainer` program. A [`recipe`] says everything about a run; a
+//! [`tasks::Task`] says what a batch is and what is minimised; [`training::train`] runs it; the
+//! [`systems`] put runs, scores and the report together. Start reading there.
+
+pub mod atomic;
+pub mod batching;
+pub mod cli;
+pub mod dataset;
+pub mod feature_cache;
+pub mod freeze;
+pub mod guard;
+pub mod interrupt;
+pub mod log;
+pub mod losses;
+pub mod manifest;
+pub mod recipe;
+pub mod report;
+pub mod schedule;
+pub mod systems;
+pub mod tasks;
+pub mod tokenizer_training;
+pub mod training;

@@ -1,2 +1,7 @@
-//! The `trainer` program.
-fn main() {}
+//! The `trainer` program: `cargo xtask train` and its siblings run it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trainer::cli::main()
+}

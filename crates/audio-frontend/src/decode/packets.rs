@@ -2,14 +2,15 @@
 //!
 //! symphonia is careful but large, and in builds with overflow checks a hostile header can make it panic.
 //! Every call into it goes through `guarded`, which turns a panic into a [`Corrupt`](ErrorKind::Corrupt)
-//! error; a decoder that panicked is not used again.
+//! error; a decoder that panicked is not used again. (The program's panic hook still runs, so a line on
+//! stderr is possible; with `panic = "abort"` the guard has no effect.)
 
 use std::io::{Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known as codec;
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known as format_id;
@@ -18,14 +19,11 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 
-use super::source::{Magic, Source};
+use super::header::{check_header, header_error, no_known_codec, settled_params};
+use super::source::Source;
 use crate::decode::AudioInfo;
 use crate::error::{AudioError, ErrorKind, Origin, Position, Result};
 
-/// Sample rates outside this range are a damaged header, not a recording.
-const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 100..=3_072_000;
-/// More channels than this are a damaged header; it bounds the size of a packet's buffer.
-const MAX_CHANNELS: usize = 256;
 /// Skips shorter than this are decoded and dropped; longer ones seek.
 const SEEK_AFTER_S: u64 = 10;
 /// A seek lands this early, so that the state of lossy codecs has settled when the wanted samples come.
@@ -93,13 +91,13 @@ impl<'s> PacketDecoder<'s> {
         let decoder = guarded(&origin, None, make)?
             .map_err(|error| header_error(&origin, magic, byte_len, error))?;
 
-        let (sample_rate, channels) = settled_params(decoder.codec_params(), &params);
-        let mut this = Self {
+        let (sample_rate, channels) = settled_params(&origin, decoder.codec_params(), &params)?;
+        Ok(Self {
             format,
             decoder,
             track,
-            sample_rate: sample_rate.unwrap_or(0),
-            channels: channels.unwrap_or(0),
+            sample_rate,
+            channels,
             origin,
             byte_len,
             frame: 0,
@@ -108,12 +106,7 @@ impl<'s> PacketDecoder<'s> {
             seeked: false,
             interleaved: Vec::new(),
             state: State::Running,
-        };
-        if sample_rate.is_none() || channels.is_none() {
-            this.probe_first_packet()?;
-        }
-        check_header(&this.origin, Some(this.sample_rate), Some(this.channels))?;
-        Ok(this)
+        })
     }
 
     /// What the header says.
@@ -300,10 +293,6 @@ impl<'s> PacketDecoder<'s> {
         if self.interleaved.is_empty() {
             return Ok(false);
         }
-        if self.sample_rate == 0 && self.channels == 0 {
-            (self.sample_rate, self.channels) = (rate, channels);
-            check_header(&self.origin, Some(rate), Some(channels))?;
-        }
         if (rate, channels) != (self.sample_rate, self.channels) {
             return Err(AudioError::new(
                 ErrorKind::Unsupported,
@@ -392,20 +381,6 @@ impl<'s> PacketDecoder<'s> {
         Ok(())
     }
 
-    /// Decodes one packet for the sake of its format, then starts over.
-    fn probe_first_packet(&mut self) -> Result<()> {
-        let mut first = Vec::new();
-        if !self.next_block(&mut first)? {
-            return Err(self.no_samples());
-        }
-        let to = SeekTo::Timestamp { ts: Timestamp::new(0), track_id: self.track.id };
-        let seek = || self.format.seek(SeekMode::Accurate, to);
-        guarded(&self.origin, None, seek)?.map_err(|error| self.decode_error(error))?;
-        self.decoder.reset();
-        (self.frame, self.packet, self.state) = (0, 0, State::Running);
-        Ok(())
-    }
-
     fn declared_frames(&self) -> Option<u64> {
         self.track.num_frames
     }
@@ -448,7 +423,7 @@ impl<'s> PacketDecoder<'s> {
     }
 
     fn position(&self) -> Position {
-        let seconds = self.frame as f64 / f64::from(self.sample_rate.max(1));
+        let seconds = self.frame as f64 / f64::from(self.sample_rate);
         Position::Packet { seconds, packet: self.packet }
     }
 
@@ -494,89 +469,4 @@ fn guarded<T>(origin: &Origin, position: Option<Position>, call: impl FnOnce() -
             None => error,
         }
     })
-}
-
-/// The parameters that the decoder settled on, else those of the container.
-fn settled_params(
-    decoder: &AudioCodecParameters,
-    container: &AudioCodecParameters,
-) -> (Option<u32>, Option<usize>) {
-    let channels = decoder.channels.as_ref().or(container.channels.as_ref());
-    (decoder.sample_rate.or(container.sample_rate), channels.map(|channels| channels.count()))
-}
-
-fn check_header(origin: &Origin, rate: Option<u32>, channels: Option<usize>) -> Result<()> {
-    if let Some(rate) = rate
-        && !SAMPLE_RATES.contains(&rate)
-    {
-        return Err(AudioError::new(
-            ErrorKind::Corrupt,
-            origin,
-            format!(
-                "absurd sample rate, expected {} to {} Hz, got {rate}",
-                SAMPLE_RATES.start(),
-                SAMPLE_RATES.end()
-            ),
-        )
-        .hinted("the header is damaged"));
-    }
-    if let Some(channels) = channels
-        && !(1..=MAX_CHANNELS).contains(&channels)
-    {
-        return Err(AudioError::new(
-            ErrorKind::Corrupt,
-            origin,
-            format!("absurd channel count, expected 1 to {MAX_CHANNELS}, got {channels}"),
-        )
-        .hinted("the header is damaged"));
-    }
-    Ok(())
-}
-
-fn no_known_codec(origin: &Origin) -> AudioError {
-    AudioError::new(
-        ErrorKind::Unsupported,
-        origin,
-        "no audio track in a known codec, expected PCM, FLAC, MP3, Vorbis, AAC or ALAC",
-    )
-    .hinted("convert the file, for example: ffmpeg -i in.opus out.flac")
-}
-
-/// A failure before the first packet: unknown kind of file, or known kind with a bad header.
-fn header_error(origin: &Origin, magic: Magic, byte_len: u64, error: SymphoniaError) -> AudioError {
-    let eof = matches!(&error, SymphoniaError::IoError(io)
-        if io.kind() == std::io::ErrorKind::UnexpectedEof);
-    let (kind, what, hint) = match (&error, magic) {
-        (SymphoniaError::IoError(_), _) if !eof => (
-            ErrorKind::Io,
-            format!("cannot read the header: {error}"),
-            "the disk or reader failed, not the file's contents",
-        ),
-        (_, Magic::Unknown) => (
-            ErrorKind::Unsupported,
-            format!("not a known sound file: {error}"),
-            "expected WAV, FLAC, MP3, Ogg Vorbis, AAC or M4A",
-        ),
-        _ if eof => {
-            return AudioError::new(
-                ErrorKind::Truncated,
-                origin,
-                format!("file ends inside its {magic:?} header, got {byte_len} bytes"),
-            )
-            .at(Position::Byte(byte_len))
-            .hinted("fetch or copy the file again")
-            .caused_by(error);
-        }
-        (SymphoniaError::Unsupported(_), _) => (
-            ErrorKind::Unsupported,
-            format!("cannot decode: {error}"),
-            "convert the file to FLAC or 16-bit WAV",
-        ),
-        _ => (
-            ErrorKind::Corrupt,
-            format!("bad {magic:?} header: {error}"),
-            "fetch or copy the file again",
-        ),
-    };
-    AudioError::new(kind, origin, what).hinted(hint).caused_by(error)
 }

@@ -36,6 +36,7 @@ def main():
     make("tone.mp3", tone, "-c:a", "libmp3lame", "-b:a", "64k")
     make("tone.ogg", tone, "-c:a", "libvorbis", "-q:a", "1")
     make("tone.m4a", tone, "-c:a", "aac", "-b:a", "48k")
+    make("tone.aac", tone, "-c:a", "aac", "-b:a", "48k", "-f", "adts")
     make("tone.flac", tone.replace("44100", "11025"), "-c:a", "flac", "-compression_level", "12", "-sample_fmt", "s16")
     sweep = "aevalsrc=0.4*sin(2*PI*(200*t+20*t*t)):s=8000:d=14"
     make("long.mp3", sweep, "-c:a", "libmp3lame", "-b:a", "8k")

@@ -46,7 +46,7 @@ fn whisper_tiny_hears_what_it_hears_in_transformers() {
     assert_eq!(rows[0], expected);
     assert_eq!(
         tokenizer.decode(&rows[0], true).unwrap().trim(),
-        "And so my fellow Americans ask not what your country can do for you, ask what you can \
+        "And so my fellow Americans ask not what your country can do for you ask what you can \
          do for your country."
     );
 }

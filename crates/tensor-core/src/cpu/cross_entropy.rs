@@ -6,6 +6,7 @@
 use super::dispatch::simd_dispatch;
 use super::parallel::{for_each_chunk, map_tasks, rows_per_chunk};
 use super::real::Real;
+use super::reduce::{row_max, sum_map};
 
 /// Logits, labels and options of one call.
 #[derive(Debug, Clone, Copy)]
@@ -85,51 +86,19 @@ impl<'a, T: Real> CrossEntropyInputs<'a, T> {
     }
 }
 
-/// Independent accumulators of a reduction.
-const LANES: usize = 16;
-
 simd_dispatch! {
     /// `ln(sum(exp(x)))`, shifted by the maximum.
     fn log_sum_exp<T: Real>(row: &[T]) -> T {
-        let mut lanes = [T::NEG_INFINITY; LANES];
-        let (blocks, tail) = row.as_chunks::<LANES>();
-        for block in blocks {
-            for (lane, &x) in lanes.iter_mut().zip(block) {
-                *lane = x.max(*lane);
-            }
-        }
-        for (lane, &x) in lanes.iter_mut().zip(tail) {
-            *lane = x.max(*lane);
-        }
-        let mut max = T::NEG_INFINITY;
-        for lane in lanes {
-            max = lane.max(max);
-        }
+        let max = row_max(row);
         if max == T::NEG_INFINITY {
             // An empty sum, or only NaN, which the maximum passes over.
             return row.iter().copied().fold(max, |a, x| if x.is_nan() { x } else { a });
         }
-        let mut lanes = [T::ZERO; LANES];
-        let (blocks, tail) = row.as_chunks::<LANES>();
-        for block in blocks {
-            for (lane, &x) in lanes.iter_mut().zip(block) {
-                *lane += (x - max).exp();
-            }
-        }
-        for (lane, &x) in lanes.iter_mut().zip(tail) {
-            *lane += (x - max).exp();
-        }
-        max + sum_lanes(lanes).ln()
+        max + sum_map(row, |x| (x - max).exp()).ln()
     }
 
     fn sum<T: Real>(row: &[T]) -> T {
-        let mut lanes = [T::ZERO; LANES];
-        for block in row.chunks(LANES) {
-            for (lane, &x) in lanes.iter_mut().zip(block) {
-                *lane += x;
-            }
-        }
-        sum_lanes(lanes)
+        sum_map(row, |x| x)
     }
 
     /// `grad = scale (exp(x - lse) - even)`.
@@ -138,19 +107,6 @@ simd_dispatch! {
             *g = scale * ((x - lse).exp() - even);
         }
     }
-}
-
-#[inline(always)]
-fn sum_lanes<T: Real>(mut lanes: [T; LANES]) -> T {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            let other = lanes[i + width];
-            lanes[i] += other;
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 #[cfg(test)]

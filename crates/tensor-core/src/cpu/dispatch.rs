@@ -91,12 +91,12 @@ macro_rules! simd_dispatch {
                     body $(::<$t>)? ($($arg),*)
                 }
                 match $crate::cpu::dispatch::isa() {
-                    // SAFETY: `isa` reports AVX-512 only after detecting every feature enabled.
                     $crate::cpu::dispatch::Isa::Avx512 => {
+                        // SAFETY: `isa` says so only after detecting every feature enabled.
                         return unsafe { avx512 $(::<$t>)? ($($arg),*) };
                     }
-                    // SAFETY: `isa` reports AVX2 only after detecting AVX2 and FMA.
                     $crate::cpu::dispatch::Isa::Avx2 => {
+                        // SAFETY: as above.
                         return unsafe { avx2 $(::<$t>)? ($($arg),*) };
                     }
                     $crate::cpu::dispatch::Isa::Portable => {}

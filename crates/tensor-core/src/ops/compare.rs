@@ -2,7 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::cpu::strided;
-use crate::dtype::{DType, Element};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::broadcast_shape;
 use crate::storage::{Device, element_dispatch};

@@ -1,7 +1,6 @@
 //! Elementwise arithmetic with NumPy broadcasting.
 
 use crate::autograd::Backward;
-use crate::cpu::real::Real;
 use crate::cpu::strided;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};

@@ -116,12 +116,7 @@ fn run_validate(args: &ValidateArgs, out: &mut dyn Write) -> anyhow::Result<()> 
         found.n_errors,
         found.warnings.len()
     )?;
-    anyhow::ensure!(
-        found.is_ok(),
-        "{}: {} errors, expected none",
-        args.manifest,
-        found.n_errors
-    );
+    anyhow::ensure!(found.is_ok(), "{}: {} errors, expected none", args.manifest, found.n_errors);
     Ok(())
 }
 
@@ -254,9 +249,13 @@ mod tests {
         std::fs::write(&path, good).unwrap();
         let path_text = path.to_str().unwrap();
         let (page, error) = run(&["validate", path_text]);
-        assert_eq!((page.as_str(), error), ("1 lines, 1 sound files, 0 errors, 0 warnings\n", None));
+        assert_eq!(
+            (page.as_str(), error),
+            ("1 lines, 1 sound files, 0 errors, 0 warnings\n", None)
+        );
 
-        let bad = "{\"id\": 2, \"audio\": \"a.wav\", \"duration\": 1.5}\n{\"audio\": \"b.wav\"}\nx\n";
+        let bad =
+            "{\"id\": 2, \"audio\": \"a.wav\", \"duration\": 1.5}\n{\"audio\": \"b.wav\"}\nx\n";
         std::fs::write(&path, format!("{good}{bad}")).unwrap();
         let (page, error) = run(&["validate", path_text, "--max-errors", "2"]);
         assert!(page.contains("t.jsonl:2: segment ends at 1.500 s, expected within the 1.000 s"));
@@ -272,7 +271,8 @@ mod tests {
         let out = folder.path().join("tokenizer");
         let out = out.to_str().unwrap();
         let known = format!("{manifest}#id=line-1|line-2");
-        let args = ["--kind", "wordpiece", "--vocab-size", "60", "--manifest", &known, "--out", out];
+        let args =
+            ["--kind", "wordpiece", "--vocab-size", "60", "--manifest", &known, "--out", out];
         let (page, error) = run(&[&["tokenizer"], &args[..]].concat());
         assert_eq!(error, None);
         assert!(page.contains("tokenizer.json: ") && page.contains(" from 2 texts, "), "{page}");
@@ -289,7 +289,8 @@ mod tests {
         let (_, error) = run(&["describe", &manifest, "--tokenizer", absent]);
         let expected = "no such tokenizer, expected a tokenizer.json or a folder with one";
         assert!(error.unwrap().ends_with(expected));
-        let args = ["--kind", "bpe", "--vocab-size", "300", "--manifest", &manifest, "--out", absent];
+        let args =
+            ["--kind", "bpe", "--vocab-size", "300", "--manifest", &manifest, "--out", absent];
         let field = ["--text-field", "text_de"];
         let (_, error) = run(&[&["tokenizer"], &args[..], &field].concat());
         let error = error.unwrap();

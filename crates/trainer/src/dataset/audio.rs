@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
-use audio_frontend::{Features, LoadOptions, LogMel, speed_perturb};
+use audio_frontend::augment::speed_perturb;
+use audio_frontend::{Features, LoadOptions, LogMel};
 use model_zoo::whisper::WhisperConfig;
 use tensor_core::{Device, Tensor};
 

@@ -4,3 +4,7 @@
 pub mod jsonl;
 pub mod progress;
 pub mod tensorboard;
+
+pub use jsonl::{MetricsLog, read_series};
+pub use progress::{Progress, ProgressMode};
+pub use tensorboard::EventWriter;

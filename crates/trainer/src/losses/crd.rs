@@ -171,7 +171,7 @@ impl MemoryBank {
         let n_data = self.student.dim(0)? as f64;
         let rows = Tensor::from_vec(draw.rows.clone(), &[draw.rows.len()], Device::Cpu)?;
         let floor = draw.negatives as f64 / n_data;
-        let mut direction = |anchor: &Tensor, bank: &Tensor, z: &mut f64| -> Result<Tensor> {
+        let direction = |anchor: &Tensor, bank: &Tensor, z: &mut f64| -> Result<Tensor> {
             let picked =
                 bank.index_select(0, &rows)?.reshape(&[anchors, draw.negatives + 1, width])?;
             let scores = picked.matmul(&anchor.unsqueeze(-1)?)?.squeeze(-1)?;

@@ -87,7 +87,7 @@ impl Recipe {
         sets: &[String],
     ) -> anyhow::Result<Resolved> {
         let path = library.find(path_or_name)?;
-        let mut layers = Layers::new();
+        let mut layers = Layers::of_defaults();
         let mut problems = Vec::new();
         lay_file(library, &path, &mut layers, &mut problems, &mut Vec::new())?;
         for set in sets {
@@ -108,7 +108,7 @@ impl Recipe {
     pub fn from_text(text: &str) -> anyhow::Result<Self> {
         let path = Path::new("recipe.toml");
         let (_, assignments) = parse_file(path, text)?;
-        let mut layers = Layers::new();
+        let mut layers = Layers::of_defaults();
         let problems: Vec<String> = assignments
             .into_iter()
             .filter_map(|assignment| {
@@ -118,6 +118,15 @@ impl Recipe {
             .collect();
         refuse(&problems)?;
         Ok(resolve(layers, path.to_path_buf())?.recipe)
+    }
+
+    /// The recipe as TOML, in the form of [`Resolved::text`].
+    ///
+    /// # Errors
+    ///
+    /// Never for values that a recipe file can hold.
+    pub fn to_text(&self) -> anyhow::Result<String> {
+        Ok(render(&Table::try_from(self)?, |_| None))
     }
 
     /// The name of the run: `name`, else the stem of the recipe file.
@@ -162,7 +171,7 @@ pub fn changes(before: &str, after: &str) -> anyhow::Result<Vec<Change>> {
 
 /// Every key a recipe may set, in the order of the schema.
 pub fn known_keys() -> Vec<String> {
-    Layers::new().keys().to_vec()
+    Layers::of_defaults().keys().to_vec()
 }
 
 /// Lays a file over `layers`, its base first.

@@ -87,7 +87,7 @@ pub struct Layers {
 
 impl Layers {
     /// Nothing but defaults.
-    pub fn new() -> Self {
+    pub fn of_defaults() -> Self {
         let defaults = default_table();
         let mut keys = Vec::new();
         flatten("", &defaults, &mut keys);
@@ -102,17 +102,15 @@ impl Layers {
     /// A message without a place when the key is unknown or the value of the wrong kind.
     pub fn assign(&mut self, assignment: Assignment) -> Result<(), String> {
         let Assignment { key, value, raw, origin } = assignment;
-        let known = lookup(&self.defaults, &key);
-        let known = match known {
-            Some(Value::Table(section)) if value.is_table() => {
-                debug_assert!(!section.is_empty(), "sections hold keys");
-                let Value::Table(inner) = value else { return Ok(()) };
-                return inner.into_iter().try_for_each(|(name, value)| {
-                    let key = format!("{key}.{name}");
-                    self.assign(Assignment { key, value, raw: None, origin: origin.clone() })
-                });
-            }
+        let known = match lookup(&self.defaults, &key) {
             Some(Value::Table(section)) => {
+                // `--set loss.crd={ dim = 64 }` sets the keys one by one.
+                if let Value::Table(inner) = value {
+                    return inner.into_iter().try_for_each(|(name, value)| {
+                        let key = format!("{key}.{name}");
+                        self.assign(Assignment { key, value, raw: None, origin: origin.clone() })
+                    });
+                }
                 let names: Vec<&str> = section.keys().map(String::as_str).collect();
                 return Err(format!(
                     "{key} is a section, expected one of its keys: {}",
@@ -150,12 +148,6 @@ impl Layers {
     /// Every full key, in the order of the schema.
     pub fn keys(&self) -> &[String] {
         &self.keys
-    }
-}
-
-impl Default for Layers {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -208,8 +200,7 @@ fn default_table() -> Table {
 
 /// Full keys of all leaves, in order: plain keys of a table before its sub-tables.
 pub(super) fn flatten(prefix: &str, table: &Table, keys: &mut Vec<String>) {
-    for (name, value) in table.iter().filter(|(_, value)| !value.is_table()) {
-        debug_assert!(!value.is_table(), "filtered");
+    for (name, _) in table.iter().filter(|(_, value)| !value.is_table()) {
         keys.push(join(prefix, name));
     }
     for (name, value) in table {

@@ -3,6 +3,8 @@
 //! Kinds and names are checked while the layers are laid; here are the bounds, and the few
 //! conditions that tie two keys together.
 
+use std::fmt::Display;
+
 use super::schema::{Recipe, ScheduleKind};
 
 /// One broken condition.
@@ -16,131 +18,135 @@ pub struct Violation {
 
 /// Every broken condition, in the order of the schema.
 pub fn violations(recipe: &Recipe) -> Vec<Violation> {
-    let mut found = Vec::new();
-    let mut require = |key: &'static str, holds: bool, got: String, expected: &str| {
+    let mut checks = Checks::default();
+    check_data(recipe, &mut checks);
+    check_loss(recipe, &mut checks);
+    check_optim(recipe, &mut checks);
+    check_schedule(recipe, &mut checks);
+    check_loop(recipe, &mut checks);
+    checks.broken
+}
+
+/// Collects the conditions that do not hold. They are written as "x > 0", never as "not x <= 0",
+/// so that NaN breaks every one.
+#[derive(Default)]
+struct Checks {
+    broken: Vec<Violation>,
+}
+
+impl Checks {
+    fn require(&mut self, key: &'static str, holds: bool, got: impl Display, expected: &str) {
         if !holds {
-            found.push(Violation { key, message: format!("{key} is {got}, expected {expected}") });
+            let message = format!("{key} is {got}, expected {expected}");
+            self.broken.push(Violation { key, message });
         }
-    };
-    // Written as "x > 0", not "not x <= 0", so that NaN fails every check.
-    let positive = |x: f64| x > 0.0 && x.is_finite();
-    let not_negative = |x: f64| x >= 0.0 && x.is_finite();
-    let share = |x: f64| (0.0..1.0).contains(&x);
+    }
 
-    let r = recipe;
-    require("model.dropout", share(r.model.dropout), r.model.dropout.to_string(), "0 <= p < 1");
-    let max_s = r.data.max_duration_s;
-    let min_s = r.data.min_duration_s;
-    require("data.max_duration_s", not_negative(max_s), max_s.to_string(), "0 or more seconds");
-    require("data.min_duration_s", not_negative(min_s), min_s.to_string(), "0 or more seconds");
-    require(
-        "data.min_duration_s",
-        max_s == 0.0 || min_s.is_nan() || max_s.is_nan() || min_s < max_s,
-        min_s.to_string(),
-        &format!("less than data.max_duration_s = {max_s}"),
-    );
-    require("data.text_field", !r.data.text_field.is_empty(), "empty".into(), "a manifest field");
+    fn positive(&mut self, key: &'static str, x: f64) {
+        self.require(key, x > 0.0 && x.is_finite(), x, "> 0");
+    }
 
-    let batch = &r.batch;
-    let max_seconds = batch.max_seconds;
-    require("batch.max_seconds", not_negative(max_seconds), max_seconds.to_string(), "0 or more");
-    require(
+    fn not_negative(&mut self, key: &'static str, x: f64) {
+        self.require(key, x >= 0.0 && x.is_finite(), x, "0 or more");
+    }
+
+    /// In [0, 1).
+    fn below_one(&mut self, key: &'static str, x: f64) {
+        self.require(key, (0.0..1.0).contains(&x), x, "0 or more and less than 1");
+    }
+
+    fn at_least_one(&mut self, key: &'static str, n: impl Into<u64> + Copy) {
+        self.require(key, n.into() >= 1, n.into(), "1 or more");
+    }
+}
+
+fn check_data(recipe: &Recipe, checks: &mut Checks) {
+    checks.below_one("model.dropout", recipe.model.dropout);
+    let data = &recipe.data;
+    let (min, max) = (data.min_duration_s, data.max_duration_s);
+    checks.not_negative("data.max_duration_s", max);
+    checks.not_negative("data.min_duration_s", min);
+    if min >= max && max > 0.0 {
+        let expected = format!("less than data.max_duration_s = {max}");
+        checks.require("data.min_duration_s", false, min, &expected);
+    }
+    checks.require("data.text_field", !data.text_field.is_empty(), "empty", "a manifest field");
+
+    let batch = &recipe.batch;
+    checks.not_negative("batch.max_seconds", batch.max_seconds);
+    checks.require(
         "batch.max_items",
-        batch.max_items > 0 || batch.max_tokens > 0 || max_seconds > 0.0,
-        "0".into(),
+        batch.max_items > 0 || batch.max_tokens > 0 || batch.max_seconds > 0.0,
+        0,
         "a cap here or in batch.max_seconds or batch.max_tokens",
     );
-    require("batch.bucket_count", batch.bucket_count > 0, "0".into(), "1 or more");
-    require("batch.accumulate", batch.accumulate > 0, "0".into(), "1 or more");
+    checks.at_least_one("batch.bucket_count", batch.bucket_count as u64);
+    checks.at_least_one("batch.accumulate", batch.accumulate as u64);
 
-    let speed = &r.augment.speed;
-    require("augment.speed", !speed.is_empty(), "empty".into(), "at least one factor");
+    let speed = &recipe.augment.speed;
+    checks.require("augment.speed", !speed.is_empty(), "empty", "at least one factor");
     for &factor in speed {
-        require(
-            "augment.speed",
-            (0.5..=2.0).contains(&factor),
-            factor.to_string(),
-            "factors from 0.5 to 2",
-        );
+        let holds = (0.5..=2.0).contains(&factor);
+        checks.require("augment.speed", holds, factor, "factors from 0.5 to 2");
     }
+}
 
-    let loss = &r.loss;
-    require("loss.gamma", not_negative(loss.gamma), loss.gamma.to_string(), "0 or more");
+fn check_loss(recipe: &Recipe, checks: &mut Checks) {
+    let loss = &recipe.loss;
+    checks.not_negative("loss.gamma", loss.gamma);
     let p = loss.mlm_probability;
-    require("loss.mlm_probability", p > 0.0 && p < 1.0, p.to_string(), "0 < p < 1");
-    let smoothing = loss.label_smoothing;
-    require("loss.label_smoothing", share(smoothing), smoothing.to_string(), "0 <= e < 1");
-    require(
-        "loss.ctc_weight",
-        not_negative(loss.ctc_weight),
-        loss.ctc_weight.to_string(),
-        "0 or more",
-    );
-    let temperature = loss.crd.temperature;
-    require("loss.crd.temperature", positive(temperature), temperature.to_string(), "> 0");
-    require("loss.crd.dim", loss.crd.dim > 0, "0".into(), "1 or more");
-    require(
-        "loss.crd.momentum",
-        share(loss.crd.momentum),
-        loss.crd.momentum.to_string(),
-        "0 <= m < 1",
-    );
+    checks.require("loss.mlm_probability", p > 0.0 && p < 1.0, p, "more than 0 and less than 1");
+    checks.below_one("loss.label_smoothing", loss.label_smoothing);
+    checks.not_negative("loss.ctc_weight", loss.ctc_weight);
+    checks.positive("loss.crd.temperature", loss.crd.temperature);
+    checks.at_least_one("loss.crd.dim", loss.crd.dim as u64);
+    checks.below_one("loss.crd.momentum", loss.crd.momentum);
+}
 
-    let optim = &r.optim;
-    require("optim.lr", positive(optim.lr), optim.lr.to_string(), "> 0");
+fn check_optim(recipe: &Recipe, checks: &mut Checks) {
+    let optim = &recipe.optim;
+    checks.positive("optim.lr", optim.lr);
     for beta in optim.betas {
-        require("optim.betas", share(beta), beta.to_string(), "values with 0 <= beta < 1");
+        checks.below_one("optim.betas", beta);
     }
-    require("optim.eps", positive(optim.eps), optim.eps.to_string(), "> 0");
-    let decay = optim.weight_decay;
-    require("optim.weight_decay", not_negative(decay), decay.to_string(), "0 or more");
-    require(
-        "optim.clip_norm",
-        not_negative(optim.clip_norm),
-        optim.clip_norm.to_string(),
-        "0 or more",
-    );
+    checks.positive("optim.eps", optim.eps);
+    checks.not_negative("optim.weight_decay", optim.weight_decay);
+    checks.not_negative("optim.clip_norm", optim.clip_norm);
+}
 
-    let schedule = &r.schedule;
-    require("schedule.max_steps", schedule.max_steps > 0, "0".into(), "1 or more");
-    require(
+fn check_schedule(recipe: &Recipe, checks: &mut Checks) {
+    let schedule = &recipe.schedule;
+    checks.at_least_one("schedule.max_steps", schedule.max_steps);
+    checks.require(
         "schedule.warmup_steps",
         schedule.warmup_steps <= schedule.max_steps,
-        schedule.warmup_steps.to_string(),
+        schedule.warmup_steps,
         &format!("at most schedule.max_steps = {}", schedule.max_steps),
     );
     let ratio = schedule.min_lr_ratio;
-    require("schedule.min_lr_ratio", (0.0..=1.0).contains(&ratio), ratio.to_string(), "0 to 1");
+    checks.require("schedule.min_lr_ratio", (0.0..=1.0).contains(&ratio), ratio, "0 to 1");
     if schedule.kind == ScheduleKind::TriStage {
-        require(
-            "schedule.min_lr_ratio",
-            ratio > 0.0,
-            ratio.to_string(),
-            "> 0 for tri-stage, whose decay is exponential (hint: 0.05)",
-        );
+        let expected = "> 0 for tri-stage, whose decay is exponential (hint: 0.05)";
+        checks.require("schedule.min_lr_ratio", ratio > 0.0, ratio, expected);
     }
     if matches!(schedule.kind, ScheduleKind::Wsd | ScheduleKind::TriStage) {
         let room = schedule.max_steps.saturating_sub(schedule.warmup_steps);
-        require(
+        checks.require(
             "schedule.decay_steps",
-            schedule.decay_steps > 0 && schedule.decay_steps <= room,
-            schedule.decay_steps.to_string(),
+            (1..=room).contains(&schedule.decay_steps),
+            schedule.decay_steps,
             &format!("1 to {room}, the steps after the warm-up"),
         );
     }
+}
 
-    require("train.log_every", r.train.log_every > 0, "0".into(), "1 or more");
-    require("train.max_bad_steps", r.train.max_bad_steps > 0, "0".into(), "1 or more");
-    require(
-        "train.guard_z",
-        not_negative(r.train.guard_z),
-        r.train.guard_z.to_string(),
-        "0 or more",
-    );
-    require("checkpoint.keep_last", r.checkpoint.keep_last > 0, "0".into(), "1 or more");
-    require("eval.batch_items", r.eval.batch_items > 0, "0".into(), "1 or more");
-    require("eval.max_new_tokens", r.eval.max_new_tokens > 0, "0".into(), "1 or more");
-    require("finetune.lr", positive(r.finetune.lr), r.finetune.lr.to_string(), "> 0");
-    require("finetune.batch_items", r.finetune.batch_items > 0, "0".into(), "1 or more");
-    found
+fn check_loop(recipe: &Recipe, checks: &mut Checks) {
+    checks.at_least_one("train.log_every", recipe.train.log_every);
+    checks.at_least_one("train.max_bad_steps", recipe.train.max_bad_steps);
+    checks.not_negative("train.guard_z", recipe.train.guard_z);
+    checks.at_least_one("checkpoint.keep_last", recipe.checkpoint.keep_last as u64);
+    checks.at_least_one("eval.batch_items", recipe.eval.batch_items as u64);
+    checks.at_least_one("eval.max_new_tokens", recipe.eval.max_new_tokens as u64);
+    checks.positive("finetune.lr", recipe.finetune.lr);
+    checks.at_least_one("finetune.batch_items", recipe.finetune.batch_items as u64);
 }

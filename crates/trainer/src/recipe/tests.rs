@@ -103,7 +103,7 @@ fn values_out_of_range_are_refused_where_they_were_written() {
         (
             "",
             vec!["loss.mlm_probability=1"],
-            "--set: loss.mlm_probability is 1, expected 0 < p < 1",
+            "--set: loss.mlm_probability is 1, expected more than 0 and less than 1",
         ),
         (
             "",
@@ -156,6 +156,7 @@ fn set_values_are_toml_and_fall_back_to_strings() {
         "loss.kd_head=true",
         "model.dir=a b=c",
         "data.max_duration_s=20",
+        "loss.crd={ dim = 64, temperature = 1 }",
     ];
     let recipe = load("", &sets).unwrap().recipe;
     assert_eq!(recipe.optim.lr, 1e-4);
@@ -167,6 +168,7 @@ fn set_values_are_toml_and_fall_back_to_strings() {
     assert!(recipe.loss.kd_head);
     assert_eq!(recipe.model.dir, "a b=c");
     assert_eq!(recipe.data.max_duration_s, 20.0);
+    assert_eq!((recipe.loss.crd.dim, recipe.loss.crd.temperature), (64, 1.0));
     assert_eq!(
         message("", &["optim.lr"]),
         "--set `optim.lr`: expected key=value (hint: --set optim.lr=1e-4)"

@@ -31,15 +31,17 @@ const MAX_HOVER: usize = 120;
 
 /// The plot, or a line of text when no series has a point to show.
 pub(super) fn plot(curve: &Curve) -> String {
-    let shown: Vec<(usize, &str, Vec<Vec<(f64, f64)>>)> = curve
+    let shown: Vec<Shown<'_>> = curve
         .series
         .iter()
         .enumerate()
-        .map(|(k, (name, points))| {
-            (k % N_COLOURS + 1, name.as_str(), stretches(points, curve.log_y))
+        .map(|(k, (name, points))| Shown {
+            colour: k % N_COLOURS + 1,
+            name,
+            parts: stretches(points, curve.log_y),
         })
         .collect();
-    let all = || shown.iter().flat_map(|(_, _, parts)| parts.iter().flatten().copied());
+    let all = || shown.iter().flat_map(|series| series.parts.iter().flatten().copied());
     let Some((x_range, y_range)) = range(all().map(|p| p.0)).zip(range(all().map(|p| p.1))) else {
         return "<p class=\"empty\">no values to plot</p>\n".into();
     };
@@ -52,22 +54,30 @@ pub(super) fn plot(curve: &Curve) -> String {
         escape(&curve.title)
     );
     frame.draw_axes(&mut out, curve);
-    for (colour, _, parts) in &shown {
+    for Shown { colour, parts, .. } in &shown {
         for part in parts.iter().filter(|part| is_long(part)) {
             frame.draw_line(&mut out, &format!("pale c{colour}"), &thin(part));
         }
     }
-    for (colour, _, parts) in &shown {
+    for Shown { colour, parts, .. } in &shown {
         for part in parts {
             let line = if is_long(part) { means(part, curve.log_y) } else { part.clone() };
             frame.draw_line(&mut out, &format!("line c{colour}"), &line);
         }
     }
-    for (colour, name, parts) in &shown {
-        frame.draw_points(&mut out, curve, *colour, name, parts);
+    for series in &shown {
+        frame.draw_points(&mut out, curve, series);
     }
     out.push_str("</svg>\n");
     out
+}
+
+/// A series as it is drawn.
+struct Shown<'a> {
+    colour: usize,
+    name: &'a str,
+    /// Runs of points between gaps.
+    parts: Vec<Vec<(f64, f64)>>,
 }
 
 /// Runs of points that can be drawn, split where values are missing.
@@ -265,14 +275,8 @@ impl Frame {
     }
 
     /// Invisible targets that show a value on hover, and a dot at the last value.
-    fn draw_points(
-        &self,
-        out: &mut String,
-        curve: &Curve,
-        colour: usize,
-        name: &str,
-        parts: &[Vec<(f64, f64)>],
-    ) {
+    fn draw_points(&self, out: &mut String, curve: &Curve, series: &Shown<'_>) {
+        let Shown { colour, name, parts } = series;
         let points: Vec<(f64, f64)> = parts.iter().flatten().copied().collect();
         let dot_y = match parts.last() {
             Some(part) if is_long(part) => means(part, curve.log_y)[N_MEANS - 1].1,
@@ -307,9 +311,9 @@ fn tick_label(value: f64, digits: usize) -> String {
         let number = format!("{:.2}", value / unit);
         format!("{}{suffix}", number.trim_end_matches('0').trim_end_matches('.'))
     };
-    if magnitude >= 1e6 && magnitude < 1e12 {
+    if (1e6..1e12).contains(&magnitude) {
         scaled(1e6, "M")
-    } else if magnitude >= 1e4 && magnitude < 1e6 {
+    } else if (1e4..1e6).contains(&magnitude) {
         scaled(1e3, "k")
     } else if value == 0.0 {
         "0".into()

@@ -220,9 +220,24 @@ impl AsrTask {
         &self.model
     }
 
+    /// The utterances trained on.
+    pub fn train_utterances(&self) -> &[Utterance] {
+        &self.source.train.utterances
+    }
+
     /// Writes a Hugging Face folder with the model and its tokenizer.
+    ///
+    /// Training sees clips at their own length, so the folder says that they need no padding.
     pub fn export(&self, dir: &Path) -> anyhow::Result<()> {
         self.model.save_hf_folder(dir, None)?;
+        let text = format!(
+            "{{\n  \"feature_size\": {},\n  \"sampling_rate\": 16000,\n  \"n_fft\": 400,\n  \
+             \"hop_length\": 160,\n  \"pad_to_window\": false\n}}\n",
+            self.model.config.num_mel_bins
+        );
+        crate::atomic::write(&dir.join("preprocessor_config.json"), |file| {
+            Ok(file.write_all(text.as_bytes())?)
+        })?;
         Ok(self.source.words.tokenizer.save(dir)?)
     }
 
@@ -246,7 +261,7 @@ impl AsrTask {
             ignore_index: IGNORED,
             label_smoothing: if ctx.training() { self.recipe.loss.label_smoothing } else { 0.0 },
         };
-        let sum = cross_entropy(&logits.flatten(0, 1)?, &batch.labels, &options)?;
+        let sum = cross_entropy(&logits.flatten(0, 1)?, &batch.labels, options)?;
         let mut parts = vec![LossPart { name: "ce", sum, weight: 1.0 }];
         if let Some((weight, bias)) = &self.ctc_head {
             let states = &memory.last_hidden_state;

@@ -312,7 +312,7 @@ fn loss_sum(
     if kind == FinetuneKind::Classification {
         let labels = targets.iter().map(|t| t[0] as i64).collect();
         let labels = Tensor::from_vec(labels, &[targets.len()], Device::Cpu)?;
-        return cross_entropy(logits, &labels, &CrossEntropyOptions::default());
+        return cross_entropy(logits, &labels, CrossEntropyOptions::default());
     }
     let flat: Vec<f32> = targets.iter().flatten().map(|&t| t as f32).collect();
     let targets = Tensor::from_vec(flat, logits.shape(), Device::Cpu)?;

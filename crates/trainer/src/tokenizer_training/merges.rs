@@ -73,8 +73,7 @@ pub(super) fn learn(
 
 impl Corpus {
     fn new(words: &BTreeMap<String, u64>, ids: &HashMap<String, usize>, prefix: &str) -> Self {
-        let mut corpus =
-            Self { words: Vec::new(), counts: HashMap::new(), places: HashMap::new() };
+        let mut corpus = Self { words: Vec::new(), counts: HashMap::new(), places: HashMap::new() };
         for (word, &count) in words {
             let id = |(k, c): (usize, char)| {
                 let piece = if k == 0 { String::from(c) } else { format!("{prefix}{c}") };

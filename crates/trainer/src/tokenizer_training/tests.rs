@@ -37,7 +37,6 @@ fn byte_level_bpe_spells_every_text_and_back() {
         let ids = tokenizer.encode(text, false).unwrap().get_ids().to_vec();
         assert_eq!(tokenizer.decode(&ids, true).unwrap(), text);
     }
-    assert_eq!(tokenizer.get_vocab_size(true), 300);
     assert_eq!(tokens(&tokenizer, " the school", false), ["Ġthe", "Ġschool"]);
 }
 
@@ -49,7 +48,11 @@ fn special_tokens_of_bpe_come_after_all_pieces_and_wrap_the_text() {
         .iter()
         .map(|token| tokenizer.token_to_id(token).unwrap())
         .collect();
-    assert_eq!(ids, [295, 296, 297, 298, 299]);
+    // Few texts: pairs seen twice run out before 300 pieces are there.
+    let n = tokenizer.get_vocab_size(true) as u32;
+    assert!(n < 300);
+    assert_eq!(ids, [n - 5, n - 4, n - 3, n - 2, n - 1]);
+    assert_eq!(train(TokenizerKind::Bpe, 270, false).get_vocab_size(true), 270);
     let got = tokens(&tokenizer, " the", true);
     assert_eq!(
         got,

@@ -221,7 +221,8 @@ impl<'a, T: Task> Run<'a, T> {
             progress.update(self.state.step, summary(&step));
 
             let last = self.state.step == max_steps;
-            let due = |every: u64| last || (every > 0 && self.state.step.is_multiple_of(every));
+            let now = self.state.step;
+            let due = |every: u64| last || (every > 0 && now.is_multiple_of(every));
             let mut improved = None;
             if due(self.recipe.train.eval_every) {
                 scores = self.evaluate()?;
@@ -359,11 +360,11 @@ impl<'a, T: Task> Run<'a, T> {
 
     fn record(&mut self, group: &str, fields: &[(String, f64)]) -> anyhow::Result<()> {
         let now = self.state.step;
-        self.metrics.append(now, fields.iter().map(|(name, value)| (name.as_str(), *value)))?;
+        self.metrics.append(now, fields.iter().map(|(name, value)| (name.as_str(), (*value).into())))?;
         let tags: Vec<(String, f64)> =
             fields.iter().map(|(name, value)| (format!("{group}/{name}"), *value)).collect();
         let scalars = tags.iter().map(|(tag, value)| (tag.as_str(), *value));
-        self.events.scalars(wall_time(), now, scalars)
+        self.events.scalars(now, wall_time(), scalars)
     }
 
     fn metric_of(&self, scores: &Scores) -> Option<f64> {

@@ -5,56 +5,15 @@
 
 use crate::cpu::dispatch::simd_dispatch;
 use crate::cpu::real::Real;
-
-/// Independent accumulators of a reduction: fixed, so that the result is the same on every
-/// instruction set.
-const LANES: usize = 16;
-
-/// Combines lanes pairwise.
-#[inline(always)]
-fn fold<T: Real>(mut lanes: [T; LANES], combine: impl Fn(T, T) -> T) -> T {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = combine(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
-
-/// The largest value that is not NaN; `-inf` for an empty row.
-#[inline(always)]
-fn max_of<T: Real>(xs: &[T]) -> T {
-    let mut lanes = [T::NEG_INFINITY; LANES];
-    let (blocks, tail) = xs.as_chunks::<LANES>();
-    for block in blocks {
-        for (lane, &x) in lanes.iter_mut().zip(block) {
-            *lane = x.max(*lane);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(tail) {
-        *lane = x.max(*lane);
-    }
-    fold(lanes, T::max)
-}
+use crate::cpu::reduce::{row_max, sum_map, sum_map2};
 
 /// Replaces `x` by `exp(x - shift)` and returns the sum.
 #[inline(always)]
 fn exp_shifted<T: Real>(xs: &mut [T], shift: T) -> T {
-    let mut lanes = [T::ZERO; LANES];
-    let (blocks, tail) = xs.as_chunks_mut::<LANES>();
-    for block in blocks {
-        for (lane, x) in lanes.iter_mut().zip(block) {
-            *x = (*x - shift).exp();
-            *lane += *x;
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(tail) {
+    for x in xs.iter_mut() {
         *x = (*x - shift).exp();
-        *lane += *x;
     }
-    fold(lanes, |a, b| a + b)
+    sum_map(xs, |x| x)
 }
 
 simd_dispatch! {
@@ -73,7 +32,7 @@ simd_dispatch! {
         for (r, row) in scores.chunks_exact_mut(n_keys).enumerate() {
             let (seen, hidden) = row.split_at_mut(visible[r]);
             hidden.fill(T::ZERO);
-            let top = max_of(seen).max(max[r]);
+            let top = row_max(seen).max(max[r]);
             if top == T::NEG_INFINITY {
                 // No key so far, or only keys with a bias of -inf.
                 seen.fill(T::ZERO);
@@ -154,17 +113,6 @@ simd_dispatch! {
 
     /// `sum_i x_i y_i`.
     pub(super) fn dot<T: Real>(xs: &[T], ys: &[T]) -> T {
-        let mut lanes = [T::ZERO; LANES];
-        let (x_blocks, x_tail) = xs.as_chunks::<LANES>();
-        let (y_blocks, y_tail) = ys.as_chunks::<LANES>();
-        for (x_block, y_block) in x_blocks.iter().zip(y_blocks) {
-            for ((lane, &x), &y) in lanes.iter_mut().zip(x_block).zip(y_block) {
-                *lane += x * y;
-            }
-        }
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x_tail).zip(y_tail) {
-            *lane += x * y;
-        }
-        fold(lanes, |a, b| a + b)
+        sum_map2(xs, ys, |x, y| x * y)
     }
 }

@@ -6,6 +6,7 @@ use super::ConvShape;
 use crate::cpu::dispatch::simd_dispatch;
 use crate::cpu::parallel::map_tasks;
 use crate::cpu::real::Real;
+use crate::cpu::reduce::sum_map2;
 
 pub(super) fn forward<T: Real>(
     x: &[T],
@@ -58,8 +59,8 @@ pub(super) fn weight_grad<T: Real>(output_grad: &[T], x: &[T], shape: &ConvShape
                 let output_grad = &output_grad[row * shape.out_len..][from..to];
                 let x = &x[row * shape.in_len..][..shape.in_len];
                 // An empty range may start past the end.
-                let x = x.get(source..).unwrap_or_default().iter().step_by(shape.stride);
-                total += output_grad.iter().zip(x).map(|(g, x)| (*g * *x).to_f64()).sum::<f64>();
+                let x = x.get(source..).unwrap_or_default();
+                total += dot(output_grad, x, shape.stride).to_f64();
             }
             T::from_f64(total)
         };
@@ -81,6 +82,15 @@ simd_dispatch! {
             for (o, &x) in out.iter_mut().step_by(out_step).zip(x.iter().step_by(x_step)) {
                 *o += factor * x;
             }
+        }
+    }
+
+    /// `sum_i a[i] x[i * x_step]` over the elements of `a`.
+    fn dot<T: Real>(a: &[T], x: &[T], x_step: usize) -> T {
+        if x_step == 1 {
+            sum_map2(a, &x[..a.len()], |a, x| a * x)
+        } else {
+            a.iter().zip(x.iter().step_by(x_step)).map(|(&a, &x)| a * x).sum()
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The AVX512-BF16 product: packing, the register tile, and the cut into jobs.
 
 use std::arch::x86_64::{
-    __m512, __mmask16, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
+    __m512, __m512bh, __m512i, __mmask16, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
 };
 use std::mem::transmute;
 
@@ -248,17 +248,14 @@ impl Tile {
     unsafe fn run<const R: usize>(&self, a: &[u32], b: &[u32], height: usize) {
         let mut sums: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
         for (a, b) in a.chunks_exact(TILE_ROWS).zip(b.chunks_exact(TILE_COLS)) {
-            // SAFETY: `b` holds two vectors of words; bf16 vectors are bit patterns.
+            // SAFETY: a panel row of `b` is two vectors of words.
             let (left, right) = unsafe {
                 let b = b.as_ptr();
-                (
-                    transmute(_mm512_loadu_si512(b.cast())),
-                    transmute(_mm512_loadu_si512(b.add(16).cast())),
-                )
+                (_mm512_loadu_si512(b.cast()), _mm512_loadu_si512(b.add(16).cast()))
             };
+            let (left, right) = (as_bf16(left), as_bf16(right));
             for r in 0..R {
-                // SAFETY: as above.
-                let row = unsafe { transmute(_mm512_set1_epi32(a[r] as i32)) };
+                let row = as_bf16(_mm512_set1_epi32(a[r] as i32));
                 sums[r][0] = _mm512_dpbf16_ps(sums[r][0], row, left);
                 sums[r][1] = _mm512_dpbf16_ps(sums[r][1], row, right);
             }
@@ -279,6 +276,13 @@ impl Tile {
             }
         }
     }
+}
+
+/// The same bits as 32 bf16 values.
+#[inline(always)]
+fn as_bf16(words: __m512i) -> __m512bh {
+    // SAFETY: both types are plain 512-bit vectors.
+    unsafe { transmute::<__m512i, __m512bh>(words) }
 }
 
 /// The first `count` of 16 lanes.

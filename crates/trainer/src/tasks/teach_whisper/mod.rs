@@ -288,7 +288,7 @@ fn mlm_loss(
         true => 0,
         false => logits.argmax(-1)?.eq(&labels)?.to_vec::<u8>()?.iter().filter(|&&v| v != 0).count(),
     };
-    Ok((cross_entropy(&logits, &labels, &CrossEntropyOptions::default())?, right))
+    Ok((cross_entropy(&logits, &labels, CrossEntropyOptions::default())?, right))
 }
 
 fn open_student(recipe: &Recipe, vocabulary: &Vocabulary) -> anyhow::Result<MaskedLm> {

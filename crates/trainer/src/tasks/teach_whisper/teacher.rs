@@ -9,7 +9,8 @@ use model_zoo::whisper::{EncoderInput, Whisper, WhisperConfig, WhisperEncoder};
 use tensor_core::{Context, Device, Tensor};
 
 use crate::dataset::audio::{Window, load_samples};
-use crate::feature_cache::FeatureCache;
+use crate::dataset::cache_dir;
+use crate::feature_cache::{FeatureCache, Key};
 use crate::manifest::Utterance;
 use crate::recipe::{Pool, Teacher, TeacherLayer, resolve_path};
 
@@ -38,7 +39,10 @@ impl TeacherVectors {
             "recipe: teacher.dir is empty, expected a folder with a Whisper model"
         );
         let dir = resolve_path(&teacher.dir);
-        let cache = FeatureCache::open_default(teacher.cache_mb)?;
+        let cache = match teacher.cache_mb {
+            0 => None,
+            cap => Some(FeatureCache::open(cache_dir().join("teacher"), cap << 20)?),
+        };
         let model_key = fingerprint(&dir, teacher)?;
         let runner = Runner::open(&dir, teacher)?;
         let width = runner.config.d_model;
@@ -46,10 +50,7 @@ impl TeacherVectors {
         let mut encoded = 0;
         for (done, utterance) in utterances.iter().enumerate() {
             let samples = load_samples(utterance)?;
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(model_key.as_bytes());
-            hasher.update(bytemuck::cast_slice(&samples));
-            let bytes = cache.get_or_compute(&hasher.finalize(), || {
+            let mut compute = || {
                 encoded += 1;
                 if encoded % 100 == 0 {
                     say(&format!("teacher: {done} of {} utterances", utterances.len()));
@@ -57,9 +58,15 @@ impl TeacherVectors {
                 let vector = runner
                     .vector(&samples)
                     .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
-                Ok(bytemuck::cast_slice(&vector).to_vec())
-            })?;
-            let vector: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+                Ok(bytemuck::cast_slice::<f32, u8>(&vector).to_vec())
+            };
+            let key = Key::of(&[model_key.as_bytes(), bytemuck::cast_slice(&samples)]);
+            let bytes = match &cache {
+                Some(cache) => cache.get_or_compute(&key, compute)?,
+                None => compute()?,
+            };
+            let vector: Vec<f32> =
+                bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
             ensure!(
                 vector.len() == width,
                 "teacher cache: a vector has {} values, expected {width}",

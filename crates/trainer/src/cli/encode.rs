@@ -1,0 +1,199 @@
+//! `encode`: features and hidden states of any Whisper or BERT folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use audio_frontend::LogMel;
+use model_zoo::bert::{Bert, BertInput};
+use model_zoo::whisper::{EncoderInput, Whisper};
+use model_zoo::{LoadOptions, ModelKind, Tokenizer};
+use tensor_core::{Context, DType, Device, Tensor, save_safetensors};
+
+use super::{audio_text, on_threads};
+use crate::dataset::audio::{Window, load_samples};
+
+/// Arguments of `encode`.
+#[derive(Debug, clap::Args)]
+pub(super) struct EncodeArgs {
+    /// Hugging Face folder of a Whisper (audio) or BERT (text) model.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// A sound file or a JSONL manifest; for BERT a manifest, whose texts are encoded.
+    #[arg(long, value_name = "FILE")]
+    input: Option<String>,
+    /// A text for BERT; may be given several times.
+    #[arg(long = "text", value_name = "STRING")]
+    texts: Vec<String>,
+    /// Where to write.
+    #[arg(long, value_name = "OUT.safetensors")]
+    output: PathBuf,
+    /// Which hidden states: `last`, `all`, or indices such as `0,3`; 0 is the embedding.
+    #[arg(long, default_value = "last")]
+    layers: String,
+    /// Write `input_features` too (Whisper).
+    #[arg(long)]
+    features: bool,
+    /// CPU threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+type Named = Vec<(String, Tensor)>;
+
+pub(super) fn run(args: &EncodeArgs) -> anyhow::Result<()> {
+    on_threads(args.threads, || {
+        let (named, items) = match ModelKind::detect(&args.model)? {
+            ModelKind::Whisper => whisper(args)?,
+            ModelKind::Bert => bert(args)?,
+        };
+        save_safetensors(&args.output, &named, &BTreeMap::new())?;
+        for (name, tensor) in &named {
+            eprintln!("{name} {:?} {}", tensor.shape(), tensor.dtype());
+        }
+        eprintln!("{items} items written to {}", args.output.display());
+        Ok(())
+    })
+}
+
+/// States `(items, positions, D)` of equal-length windows are stacked; of unequal ones, padded
+/// with zeros to the longest, with `lengths` telling how many positions are valid.
+fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
+    ensure!(args.texts.is_empty(), "--text is for BERT, this is a Whisper folder (hint: --input)");
+    let input = args.input.as_deref().context("--input: expected a sound file or a manifest")?;
+    let utterances = audio_text::utterances(input)?;
+    let (config, encoder, _) = Whisper::open_encoder(&args.model, LoadOptions::default())?;
+    let window = Window::of_folder(&args.model, &config)?;
+    let log_mel = LogMel::new(config.num_mel_bins);
+    let chosen = Layers::parse(&args.layers, config.encoder_layers)?;
+    let mut collected = Collected::default();
+    for utterance in &utterances {
+        let samples = load_samples(utterance)?;
+        let (features, n_frames) = window
+            .features(&log_mel, &samples)
+            .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
+        let input =
+            EncoderInput { output_hidden_states: true, ..EncoderInput::new(&features) };
+        let output = encoder.forward(&Context::eval(), &input)?;
+        collected.lengths.push(samples.len().div_ceil(320).min(output.lengths[0]) as i64);
+        collected.positions.push(n_frames.div_ceil(2) as i64);
+        collected.take(&chosen, &output.hidden_states)?;
+        if args.features {
+            collected.features.push(features);
+        }
+    }
+    let mut named = collected.named(&chosen)?;
+    let positions = collected.positions.clone();
+    named.push(("encoder_lengths".into(), Tensor::from_vec(positions, &[utterances.len()], Device::Cpu)?));
+    if args.features {
+        named.push(("input_features".into(), pad(&collected.features, 2)?));
+    }
+    Ok((named, utterances.len()))
+}
+
+fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
+    ensure!(!args.features, "--features is for Whisper, this is a BERT folder");
+    let mut texts = args.texts.clone();
+    if let Some(input) = &args.input {
+        for utterance in audio_text::utterances(input)? {
+            ensure!(!utterance.text.is_empty(), "{}: no text to encode", utterance.place);
+            texts.push(utterance.text);
+        }
+    }
+    ensure!(!texts.is_empty(), "nothing to encode (hint: --text STRING or --input MANIFEST)");
+    let model = Bert::open(&args.model, LoadOptions::default())?;
+    let tokenizer = Tokenizer::open(&args.model)?;
+    let pad_id = tokenizer.pad_id().context("tokenizer: no [PAD] token")?;
+    let longest = model.config.max_position_embeddings;
+    let rows = texts
+        .iter()
+        .map(|text| Ok(tokenizer.encode_within(text, longest)?))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let chosen = Layers::parse(&args.layers, model.config.num_hidden_layers)?;
+    let input = BertInput::from_ids(&rows, pad_id, Device::Cpu)?.with_hidden_states();
+    let output = model.forward(&Context::eval(), &input)?;
+    let mut named: Named = chosen
+        .0
+        .iter()
+        .map(|&layer| (format!("hidden_states.{layer}"), output.hidden_states[layer].clone()))
+        .collect();
+    named.push(("last_hidden_state".into(), output.last_hidden_state.clone()));
+    named.push(("input_ids".into(), input.input_ids.clone()));
+    let lengths: Vec<i64> = rows.iter().map(|row| row.len() as i64).collect();
+    named.push(("lengths".into(), Tensor::from_vec(lengths, &[rows.len()], Device::Cpu)?));
+    let mask = match &input.attention_mask {
+        Some(mask) => mask.clone(),
+        None => Tensor::ones(input.input_ids.shape(), DType::I64, Device::Cpu)?,
+    };
+    named.push(("attention_mask".into(), mask));
+    Ok((named, rows.len()))
+}
+
+/// Indices of the hidden states asked for, ascending.
+struct Layers(Vec<usize>);
+
+impl Layers {
+    fn parse(text: &str, n_layers: usize) -> anyhow::Result<Self> {
+        let mut layers = match text {
+            "last" => vec![n_layers],
+            "all" => (0..=n_layers).collect(),
+            list => list
+                .split(',')
+                .map(|entry| match entry.trim().parse::<usize>() {
+                    Ok(layer) if layer <= n_layers => Ok(layer),
+                    _ => bail!(
+                        "--layers: `{entry}`, expected `last`, `all` or indices from 0 to {n_layers}"
+                    ),
+                })
+                .collect::<anyhow::Result<_>>()?,
+        };
+        layers.sort_unstable();
+        layers.dedup();
+        Ok(Self(layers))
+    }
+}
+
+/// What has been encoded so far, item by item.
+#[derive(Default)]
+struct Collected {
+    states: BTreeMap<usize, Vec<Tensor>>,
+    features: Vec<Tensor>,
+    /// Encoder positions that cover sound.
+    lengths: Vec<i64>,
+    /// Encoder positions that the model computed.
+    positions: Vec<i64>,
+}
+
+impl Collected {
+    fn take(&mut self, layers: &Layers, states: &[Tensor]) -> anyhow::Result<()> {
+        for &layer in &layers.0 {
+            self.states.entry(layer).or_default().push(states[layer].clone());
+        }
+        Ok(())
+    }
+
+    fn named(&self, layers: &Layers) -> anyhow::Result<Named> {
+        let mut named = Named::new();
+        for &layer in &layers.0 {
+            named.push((format!("hidden_states.{layer}"), pad(&self.states[&layer], 1)?));
+        }
+        let lengths = Tensor::from_vec(self.lengths.clone(), &[self.lengths.len()], Device::Cpu)?;
+        named.push(("lengths".into(), lengths));
+        Ok(named)
+    }
+}
+
+/// Joins along the first dimension, padded with zeros along `dim` to the longest.
+fn pad(items: &[Tensor], dim: usize) -> anyhow::Result<Tensor> {
+    let longest = items.iter().map(|item| item.shape()[dim]).max().unwrap_or(0);
+    let padded = items
+        .iter()
+        .map(|item| {
+            let mut shape = item.shape().to_vec();
+            shape[dim] = longest - shape[dim];
+            let zeros = Tensor::zeros(&shape, item.dtype(), item.device())?;
+            Ok(Tensor::cat(&[item, &zeros], dim as isize)?)
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Tensor::cat(&padded.iter().collect::<Vec<_>>(), 0)?)
+}

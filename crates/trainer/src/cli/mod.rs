@@ -1,0 +1,66 @@
+//! The command line of the `trainer` program.
+
+mod audio_text;
+mod data;
+mod encode;
+mod eval;
+mod recipe;
+mod train;
+mod transcribe;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit status of a run that the user stopped and can resume.
+const STOPPED: u8 = 130;
+
+/// Trains and evaluates models that bring speech and text into agreement.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train by a recipe; without one, the bundled demonstration.
+    Train(train::TrainArgs),
+    /// Score the model of a run folder, or of its recipe, again.
+    Eval(eval::EvalArgs),
+    /// Write features and hidden states of a Whisper or BERT folder.
+    Encode(encode::EncodeArgs),
+    /// Transcribe sound files or a manifest, greedily.
+    Transcribe(transcribe::TranscribeArgs),
+    /// Check, describe or tokenise manifests.
+    #[command(subcommand)]
+    Data(data::DataCommand),
+    /// List or copy shipped recipes.
+    #[command(subcommand)]
+    Recipe(recipe::RecipeCommand),
+}
+
+/// Runs the program; prints an error's whole chain.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Encode(args) => encode::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Transcribe(args) => transcribe::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Data(args) => args.run(&mut std::io::stdout()).map(|()| ExitCode::SUCCESS),
+        Command::Recipe(args) => args.run(&mut std::io::stdout()).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs `work` on a pool of `threads` threads; 0 takes all cores.
+fn on_threads<T: Send>(
+    threads: usize,
+    work: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(work)
+}

@@ -1,0 +1,111 @@
+//! Speech recognition: train, transcribe the test set, export the model.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use speech_metrics::Normalizer;
+
+use super::{Ending, Experiment, outcome_json, present, restore};
+use crate::manifest::Utterance;
+use crate::recipe::Recipe;
+use crate::report::Report;
+use crate::tasks::Task;
+use crate::tasks::asr::{AsrTask, word_error_rate};
+use crate::training::train;
+
+pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
+    let (resolved, dir) = (experiment.resolved, &experiment.dir);
+    let recipe = &resolved.recipe;
+    let mut task = AsrTask::new(recipe)?;
+    let parameters = task.model().parameters().total();
+    (experiment.say)(&format!("model: {parameters} parameters"));
+    let outcome =
+        train(&mut task, recipe, &experiment.options(dir, "asr", &resolved.text))?;
+    if outcome.interrupted {
+        return Ok(Ending::Stopped);
+    }
+
+    restore(dir, recipe, task.parameters())?;
+    task.export(&dir.join("model"))?;
+    let test = if recipe.data.test.is_empty() {
+        Value::Null
+    } else {
+        let (utterances, texts) = task.test(&recipe.data.test)?;
+        present::write_transcripts(&dir.join("test_transcripts.jsonl"), &utterances, &texts)?;
+        test_scores(recipe, &task, &utterances, &texts)?
+    };
+
+    let mut summary = outcome_json(&outcome, parameters);
+    summary.insert("task".into(), json!("asr"));
+    summary.insert("test".into(), test.clone());
+    let summary = Value::Object(summary);
+    present::write_summary(&dir.join("summary.json"), &summary)?;
+
+    let report = Report {
+        title: recipe.run_name(&resolved.path),
+        subtitle: "speech recognition".into(),
+        facts: vec![
+            ("steps".into(), outcome.step.to_string()),
+            ("training time".into(), present::minutes(outcome.seconds)),
+            ("parameters".into(), parameters.to_string()),
+        ],
+        curves: vec![
+            present::curve(dir, "Training loss", &["loss", "loss.ce", "loss.ctc"], true)?,
+            present::curve(dir, "Word error rate on dev", &["dev.wer"], false)?,
+            present::curve(dir, "Loss on dev", &["dev.loss"], false)?,
+        ],
+        tables: vec![present::table_of_groups("Test set", &test)],
+        notes: vec![format!(
+            "Word error rates are pooled over utterances. `wer` is after normaliser {}; `wer_raw` \
+             keeps case and punctuation.",
+            Normalizer::Basic
+        )],
+        config_toml: resolved.text.clone(),
+    };
+    report.write(&dir.join("report.html"))?;
+    Ok(Ending::Done(summary))
+}
+
+/// Scores the best checkpoint of a run.
+pub(super) fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
+    let task = AsrTask::new(recipe)?;
+    restore(run, recipe, task.parameters())?;
+    let (utterances, texts) = task.test(&recipe.data.test)?;
+    test_scores(recipe, &task, &utterances, &texts)
+}
+
+/// Word error rates over all utterances, and over those by speakers seen and unseen in training.
+fn test_scores(
+    recipe: &Recipe,
+    task: &AsrTask,
+    utterances: &[Utterance],
+    texts: &[String],
+) -> anyhow::Result<Value> {
+    let speaker = |u: &Utterance| u.field("speaker").map(|s| s.into_owned());
+    let known: BTreeSet<String> = task.train_utterances().iter().filter_map(speaker).collect();
+    let all: Vec<usize> = (0..utterances.len()).collect();
+    let is_known =
+        |&item: &usize| speaker(&utterances[item]).is_some_and(|name| known.contains(&name));
+    let (seen, unseen): (Vec<usize>, Vec<usize>) = all.iter().copied().partition(is_known);
+    let score = |items: &[usize]| -> anyhow::Result<Value> {
+        if items.is_empty() {
+            return Ok(Value::Null);
+        }
+        let chosen: Vec<Utterance> = items.iter().map(|&k| utterances[k].clone()).collect();
+        let said: Vec<String> = items.iter().map(|&k| texts[k].clone()).collect();
+        let basic = word_error_rate(&chosen, &said, recipe, Normalizer::Basic)?;
+        let raw = word_error_rate(&chosen, &said, recipe, Normalizer::None)?;
+        Ok(json!({
+            "utterances": items.len(),
+            "wer": basic.corpus,
+            "wer_utterance_mean": basic.utterance_mean,
+            "wer_raw": raw.corpus,
+            "substitutions": basic.counts.substitutions,
+            "deletions": basic.counts.deletions,
+            "insertions": basic.counts.insertions,
+            "normalizer": Normalizer::Basic.to_string(),
+        }))
+    };
+    Ok(json!({ "all": score(&all)?, "seen_speakers": score(&seen)?, "unseen_speakers": score(&unseen)? }))
+}

@@ -1,0 +1,120 @@
+//! Whole experiments: training runs, scores on the test set, `summary.json` and `report.html`.
+
+mod asr;
+mod finetune_text;
+mod present;
+mod teach_whisper;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use model_zoo::Parameters;
+use serde_json::{Map, Value, json};
+
+use crate::interrupt::Interrupt;
+use crate::log::ProgressMode;
+use crate::recipe::{Recipe, Resolved, Task};
+pub use self::present::write_transcripts;
+use crate::tasks::Scores;
+use crate::training::{CheckpointStore, Outcome, RunOptions};
+
+/// How an experiment is carried out.
+pub struct Experiment<'a> {
+    /// The resolved recipe.
+    pub resolved: &'a Resolved,
+    /// Folder of the run.
+    pub dir: PathBuf,
+    /// Continue what is there.
+    pub resume: bool,
+    /// Recipe keys that may differ from a checkpoint's.
+    pub allow_change: Vec<String>,
+    /// Train on the first this many micro-batches alone; 0 trains on all.
+    pub overfit: u64,
+    /// How progress is shown.
+    pub progress: ProgressMode,
+    /// Set when the user wants to stop.
+    pub interrupt: &'a Interrupt,
+    /// Told what takes long.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// What an experiment came to.
+pub enum Ending {
+    /// All of it is done; the summary, as written to `summary.json`.
+    Done(Value),
+    /// The user stopped it; `--resume` continues.
+    Stopped,
+}
+
+impl Experiment<'_> {
+    /// Runs the system that the recipe names.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops a run; what is in the run folder stays whole.
+    pub fn run(&self) -> anyhow::Result<Ending> {
+        match self.resolved.recipe.task {
+            Task::Asr => asr::run(self),
+            Task::TeachWhisper => teach_whisper::run(self),
+            Task::FinetuneText => finetune_text::run(self),
+        }
+    }
+
+    /// Options of one training run in a folder below the experiment's, or in the folder itself.
+    fn options<'b>(
+        &'b self,
+        dir: &'b Path,
+        label: &'b str,
+        recipe_text: &'b str,
+    ) -> RunOptions<'b> {
+        RunOptions {
+            dir,
+            label,
+            recipe_text,
+            resume: self.resume,
+            allow_change: &self.allow_change,
+            overfit: self.overfit,
+            progress: self.progress,
+            interrupt: self.interrupt,
+        }
+    }
+}
+
+/// Scores the exported model of a run folder on `recipe.data.test`.
+///
+/// # Errors
+///
+/// When the folder holds no finished run, or a test utterance cannot be read.
+pub fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
+    match recipe.task {
+        Task::Asr => asr::evaluate(run, recipe),
+        Task::TeachWhisper => teach_whisper::evaluate(run, recipe),
+        Task::FinetuneText => finetune_text::evaluate(run, recipe),
+    }
+}
+
+/// Sets the parameters of a run from its best checkpoint, or its last one.
+fn restore(run: &Path, recipe: &Recipe, parameters: &Parameters) -> anyhow::Result<()> {
+    let store = CheckpointStore::new(run.join("checkpoints"));
+    let lower_is_better = recipe.checkpoint.metric.starts_with('-');
+    let step = store
+        .best(lower_is_better)?
+        .with_context(|| format!("{}: no checkpoint there", run.display()))?;
+    store.restore_parameters(step, parameters)
+}
+
+/// Scores as a JSON object.
+fn scores_json(scores: &Scores) -> Value {
+    Value::Object(scores.iter().map(|(name, value)| (name.clone(), json!(value))).collect())
+}
+
+/// What every summary says of a training run.
+fn outcome_json(outcome: &Outcome, parameters: usize) -> Map<String, Value> {
+    let mut map = Map::new();
+    map.insert("steps".into(), json!(outcome.step));
+    map.insert("train_seconds".into(), json!((outcome.seconds * 10.0).round() / 10.0));
+    map.insert("skipped_steps".into(), json!(outcome.skipped));
+    map.insert("parameters".into(), json!(parameters));
+    map.insert("dev".into(), scores_json(&outcome.scores));
+    map
+}

@@ -1,5 +1,6 @@
 //! The tensors of a Hugging Face folder, whole or in shards, under canonical names.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -52,9 +53,10 @@ impl FolderSource {
         for (shard, file) in shards.iter().enumerate() {
             for found in file.names() {
                 let name = (rules.canonical)(&found);
-                if !places.contains_key(&name) {
-                    names.push(name.clone());
-                    places.insert(name, (shard, found));
+                // Two spellings of one tensor in one file hold the same: the first is read.
+                if let Entry::Vacant(place) = places.entry(name) {
+                    names.push(place.key().clone());
+                    place.insert((shard, found));
                 }
             }
         }

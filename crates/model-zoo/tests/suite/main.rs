@@ -1,5 +1,7 @@
 //! The models against `transformers`, against themselves, and against damaged folders.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test, helpers included")]
+
 mod common;
 mod folders;
 mod golden_bert;

@@ -174,11 +174,11 @@ impl Backward for Conv1dBackward {
             };
             let input_extents = [shape.batch, shape.in_channels, shape.in_len];
             let input_grad = self.weight.as_ref().map(|weight| {
-                let values = conv1d_input_grad(&grad, &*weight.cpu_slice::<T>()?, shape);
+                let values = conv1d_input_grad(&grad, &weight.cpu_slice::<T>()?, shape);
                 tensor(values, &input_extents)
             });
             let weight_grad = self.x.as_ref().map(|x| {
-                let values = conv1d_weight_grad(&grad, &*x.cpu_slice::<T>()?, shape);
+                let values = conv1d_weight_grad(&grad, &x.cpu_slice::<T>()?, shape);
                 tensor(values, &self.weight_extents)
             });
             let mut all = vec![input_grad.transpose()?, weight_grad.transpose()?];

@@ -69,7 +69,7 @@ impl Rotation {
     fn apply(&self, x: &Tensor, inverse: bool) -> Result<Tensor> {
         real_dispatch!(x.dtype(), "rotary", T => {
             let (cos, sin) = (self.cos.cpu_slice::<T>()?, self.sin.cpu_slice::<T>()?);
-            let values = rotary(&*x.cpu_slice::<T>()?, &cos, &sin, self.shape, inverse);
+            let values = rotary(&x.cpu_slice::<T>()?, &cos, &sin, self.shape, inverse);
             Tensor::from_vec(values, x.shape(), Device::Cpu)
         })
     }

@@ -1,7 +1,7 @@
 //! From utterances to batches.
 //!
 //! A batch is a pure function of (seed, step): nothing is consumed and nothing is remembered, so
-//! resuming at any step needs no replay. [`buckets`] plans, [`prefetch`] makes batches ahead of
+//! resuming at any step needs no replay. [`BatchPlan`] plans, [`Prefetcher`] makes batches ahead of
 //! the loop.
 
 mod buckets;

@@ -100,6 +100,15 @@ fn an_utterance_over_a_cap_is_refused_or_alone() {
 }
 
 #[test]
+fn a_cap_holds_where_the_quotient_rounds_up() {
+    // 98 / 2.8000000000000003 is 35 in f64, but 35 times it is 98.00000000000001.
+    let items = vec![Length { seconds: 2.8000000000000003, tokens: 1 }; 35];
+    let options = BatchOptions { max_seconds: 98.0, max_items: 0, bucket_count: 1, ..OPTIONS };
+    let plan = BatchPlan::new(items, options, 1).unwrap();
+    assert!(plan.padding(0).padded_seconds <= 98.0 && plan.padding(1).padded_seconds <= 98.0);
+}
+
+#[test]
 fn plans_without_items_or_caps_are_refused() {
     let error = BatchPlan::new(Vec::new(), OPTIONS, 1).unwrap_err().to_string();
     assert_eq!(error, "batch plan: no utterances, expected at least one");

@@ -206,6 +206,13 @@ mod tests {
     }
 
     #[test]
+    fn the_mask_is_the_one_of_published_event_files() {
+        // Event files of TensorFlow begin with these twelve bytes: a record of 24 bytes.
+        let first = *b"\x18\0\0\0\0\0\0\0\xa3\x7fK\"";
+        assert_eq!(record(&[0; 24])[..12], first);
+    }
+
+    #[test]
     fn varints_are_the_documented_bytes() {
         for (value, expected) in
             [(0, &[0][..]), (1, &[1]), (127, &[0x7f]), (128, &[0x80, 1]), (300, &[0xac, 2])]

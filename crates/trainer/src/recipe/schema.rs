@@ -200,7 +200,7 @@ pub struct Recipe {
 pub struct Model {
     /// Hugging Face folder whose weights training starts from; "" starts from scratch.
     pub dir: String,
-    /// `config.json` of a model from scratch; read only when `model.dir` is "".
+    /// Folder with the `config.json` of a model from scratch; read only when `model.dir` is "".
     pub config: String,
     /// Folder with a `tokenizer.json`, or that file; "" takes `model.dir`.
     pub tokenizer: String,

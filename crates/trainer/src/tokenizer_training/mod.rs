@@ -6,7 +6,7 @@
 //! | WordPiece | BERT's white space and punctuation | characters, `##` characters, then merges | before the pieces, as in BERT |
 //!
 //! Splitting, normalising, encoding and the file format are those of the `tokenizers` crate. The
-//! merges are learnt by [`merges`] rather than by that crate's trainers, which walk hash maps
+//! merges are learnt here rather than by that crate's trainers, which walk hash maps
 //! with random seeds: their WordPiece ids differ from run to run, while here the same texts give
 //! the same file, byte for byte.
 

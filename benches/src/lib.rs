@@ -1,1 +1,37 @@
-//! Benchmarks.
+//! The work that is timed, as data and closures, shared by criterion and by `compare`.
+//!
+//! Names and shapes are those of the scripts in `benches/peers`, which do the same work in PyTorch.
+
+mod bert;
+mod matmul;
+mod whisper;
+
+pub use bert::BertWork;
+pub use matmul::{GEMM_SHAPES, GemmShape, Operands};
+pub use whisper::WhisperWork;
+
+/// One measurement: what a peer's line of the same name does.
+pub struct Workload {
+    /// Name of the peer's line.
+    pub bench: &'static str,
+    /// Shape, for people.
+    pub shape: String,
+    /// Number format.
+    pub dtype: &'static str,
+    /// Multiply-adds times two, when the work is one matrix product.
+    pub flop: Option<f64>,
+    /// Does the work once.
+    pub run: Box<dyn FnMut() -> anyhow::Result<()>>,
+}
+
+/// All of them, in the order of the peers' scripts.
+///
+/// # Errors
+///
+/// When a model cannot be made.
+pub fn workloads() -> anyhow::Result<Vec<Workload>> {
+    let mut all = BertWork::workloads()?;
+    all.extend(WhisperWork::workloads()?);
+    all.extend(matmul::workloads()?);
+    Ok(all)
+}

@@ -27,7 +27,7 @@ with the release trainer (its own options: cargo xtask <command> --help)
   recipe ls|cp ...                    the shipped recipes
 
 on the workspace
-  bench [--peers] [ARGS]              criterion benchmarks; --peers adds the PyTorch scripts
+  bench [--peers] [ARGS]              criterion benchmarks; --peers times PyTorch beside ours
   test [--package NAME] [--stage NAME] [-- ARGS]
                                       fmt, clippy, tests, doc tests, doc, tidy; ARGS go to the
                                       test runner (a name filter, for one)

@@ -132,3 +132,6 @@ fn mix(seed: u64, stream: u64) -> u64 {
     let mut rng = Philox::new(seed, stream);
     (u64::from(rng.next_u32()) << 32) | u64::from(rng.next_u32())
 }
+
+#[cfg(test)]
+mod tests;

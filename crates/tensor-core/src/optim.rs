@@ -94,7 +94,10 @@ impl AdamW {
             let grad = grad.cpu_slice::<f32>()?;
             let (first_moment, second_moment) = (&mut slot.mean, &mut slot.square);
             slot.var.update::<f32>(|param| {
-                adamw::step(options, AdamWSlices { param, grad: &grad, first_moment, second_moment });
+                adamw::step(
+                    options,
+                    AdamWSlices { param, grad: &grad, first_moment, second_moment },
+                );
             })?;
         }
         Ok(())
@@ -102,10 +105,8 @@ impl AdamW {
 
     /// The whole state: `step`, and `mean.NAME` and `square.NAME` of every parameter.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        let mut state = vec![(
-            "step".to_owned(),
-            Tensor::from_vec(vec![self.step as i64], &[1], Device::Cpu)?,
-        )];
+        let mut state =
+            vec![("step".to_owned(), Tensor::from_vec(vec![self.step as i64], &[1], Device::Cpu)?)];
         for slot in &self.slots {
             for (kind, values) in [("mean", &slot.mean), ("square", &slot.square)] {
                 let tensor = Tensor::from_vec(values.clone(), &slot.var.shape(), Device::Cpu)?;
@@ -146,3 +147,6 @@ impl AdamW {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! The safetensors format: memory-mapped reading, atomic writing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,7 +33,8 @@ impl SafeTensors {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let at = path.display().to_string();
-        let io = |error: std::io::Error| Error::new(ErrorKind::Io, &at, format!("cannot open: {error}"));
+        let io =
+            |error: std::io::Error| Error::new(ErrorKind::Io, &at, format!("cannot open: {error}"));
         let file = File::open(&path).map_err(io)?;
         // SAFETY: the map is private and read-only. Another process that truncates the file while
         // it is mapped breaks the map's contract, as it would any memory-mapped reader; weights
@@ -40,19 +42,14 @@ impl SafeTensors {
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let (header, metadata) =
             safetensors::SafeTensors::read_metadata(&map).map_err(|error| {
-                Error::new(ErrorKind::Weights, &at, format!("not a safetensors file: {error}"))
-                    .with_hint("is the download complete?")
+                Error::new(
+                    ErrorKind::Weights,
+                    &at,
+                    format!("{} bytes are not a whole safetensors file: {error}", map.len()),
+                )
+                .with_hint("is the download complete?")
             })?;
         let data_start = header + 8;
-        let data_end = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
-        if map.len() != data_start + data_end {
-            return Err(Error::new(
-                ErrorKind::Weights,
-                &at,
-                format!("file has {} bytes, its header promises {}", map.len(), data_start + data_end),
-            )
-            .with_hint("is the download complete?"));
-        }
         Ok(Self { path, map, data_start, metadata })
     }
 
@@ -121,58 +118,70 @@ fn from_file_dtype(dtype: Dtype) -> Option<DType> {
     })
 }
 
-fn to_file_dtype(dtype: DType) -> Dtype {
-    match dtype {
-        DType::F64 => Dtype::F64,
-        DType::F32 => Dtype::F32,
-        DType::BF16 => Dtype::BF16,
-        DType::F16 => Dtype::F16,
-        DType::I64 => Dtype::I64,
-        DType::U32 => Dtype::U32,
-        DType::U8 => Dtype::U8,
+/// A file about to be written: its header, and the tensors in the order of their bytes.
+struct Draft {
+    header: Vec<u8>,
+    tensors: Vec<Tensor>,
+}
+
+impl Draft {
+    /// Lays tensors out by falling element size, then by name, so that each is aligned.
+    fn new(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, String>) -> Result<Self> {
+        let mut named: Vec<(&String, &Tensor)> = tensors.iter().map(|(n, t)| (n, t)).collect();
+        named.sort_by_key(|(name, tensor)| (Reverse(tensor.dtype().size()), *name));
+        let mut names = HashSet::from(["__metadata__"]);
+        let mut entries = Vec::with_capacity(named.len() + 1);
+        if !metadata.is_empty() {
+            let fields: Vec<String> = metadata
+                .iter()
+                .map(|(key, text)| format!("{}:{}", json(key), json(text)))
+                .collect();
+            entries.push(format!("\"__metadata__\":{{{}}}", fields.join(",")));
+        }
+        let mut start = 0;
+        for (name, tensor) in &named {
+            if !names.insert(name) {
+                return Err(Error::new(
+                    ErrorKind::Weights,
+                    "safetensors",
+                    format!("tensor `{name}` is given twice or has a reserved name"),
+                ));
+            }
+            let end = start + tensor.elem_count() * tensor.dtype().size();
+            entries.push(format!(
+                "{}:{{\"dtype\":\"{}\",\"shape\":{:?},\"data_offsets\":[{start},{end}]}}",
+                json(name),
+                tensor.dtype().name().to_uppercase(),
+                tensor.shape()
+            ));
+            start = end;
+        }
+        let mut text = format!("{{{}}}", entries.join(",")).into_bytes();
+        text.resize(text.len().next_multiple_of(8), b' ');
+        let mut header = (text.len() as u64).to_le_bytes().to_vec();
+        header.append(&mut text);
+        let tensors = named.iter().map(|(_, tensor)| tensor.contiguous()).collect::<Result<_>>()?;
+        Ok(Self { header, tensors })
+    }
+
+    fn len(&self) -> usize {
+        let data = self.tensors.iter().map(|tensor| tensor.elem_count() * tensor.dtype().size());
+        self.header.len() + data.sum::<usize>()
+    }
+
+    fn write(&self, sink: &mut impl Write) -> std::io::Result<()> {
+        sink.write_all(&self.header)?;
+        self.tensors.iter().try_for_each(|tensor| {
+            element_dispatch!(tensor.dtype(), T => {
+                let values = tensor.cpu_slice::<T>().expect("read in the tensor's own dtype");
+                sink.write_all(bytemuck::cast_slice(&values))
+            })
+        })
     }
 }
 
-/// Serialises tensors to the bytes of a safetensors file; equal input gives equal bytes.
-pub fn encode_safetensors(
-    tensors: &[(String, Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
-    let bytes = tensors
-        .iter()
-        .map(|(name, tensor)| {
-            let data = element_dispatch!(tensor.dtype(), T => {
-                bytemuck::cast_slice::<T, u8>(&tensor.cpu_slice::<T>()?).to_vec()
-            });
-            Ok((name, tensor, data))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let fail = |error: safetensors::SafeTensorError| {
-        Error::new(ErrorKind::Weights, "safetensors", format!("cannot serialise: {error}"))
-    };
-    let views = bytes
-        .iter()
-        .map(|(name, tensor, data)| {
-            TensorView::new(to_file_dtype(tensor.dtype()), tensor.shape().to_vec(), data)
-                .map(|view| (name.as_str(), view))
-                .map_err(fail)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    // The library keeps metadata in a hash map, whose order would differ from run to run; a map
-    // of one entry has only one order.
-    let metadata = match metadata.len() {
-        0 => None,
-        1 => Some(metadata.clone().into_iter().collect::<HashMap<_, _>>()),
-        _ => {
-            let fields: Vec<String> =
-                metadata.iter().map(|(key, value)| format!("{}:{}", quoted(key), quoted(value))).collect();
-            Some(HashMap::from([("json".to_string(), format!("{{{}}}", fields.join(",")))]))
-        }
-    };
-    safetensors::serialize(views, metadata).map_err(fail)
-}
-
-fn quoted(text: &str) -> String {
+/// A JSON string literal.
+fn json(text: &str) -> String {
     let escaped: String = text
         .chars()
         .map(|c| match c {
@@ -185,7 +194,24 @@ fn quoted(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
+/// The bytes of a safetensors file: a pure function of its arguments, metadata sorted by key.
+///
+/// # Errors
+///
+/// [`Weights`](ErrorKind::Weights) when a name is given twice.
+pub fn encode_safetensors(
+    tensors: &[(String, Tensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>> {
+    let draft = Draft::new(tensors, metadata)?;
+    let mut bytes = Vec::with_capacity(draft.len());
+    draft.write(&mut bytes).expect("memory takes every byte");
+    Ok(bytes)
+}
+
 /// Writes a safetensors file atomically: under another name first, then synced and renamed.
+///
+/// The bytes are those of [`encode_safetensors`].
 ///
 /// # Errors
 ///
@@ -196,13 +222,13 @@ pub fn save_safetensors(
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
     let path = path.as_ref();
-    let bytes = encode_safetensors(tensors, metadata)?;
+    let draft = Draft::new(tensors, metadata)?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
+        draft.write(&mut file)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
@@ -212,8 +238,11 @@ pub fn save_safetensors(
         Error::new(
             ErrorKind::Io,
             path.display().to_string(),
-            format!("cannot write {} bytes: {error}", bytes.len()),
+            format!("cannot write {} bytes: {error}", draft.len()),
         )
         .with_hint("is the disk full?")
     })
 }
+
+#[cfg(test)]
+mod tests;

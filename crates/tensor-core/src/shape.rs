@@ -61,6 +61,15 @@ impl Layout {
     }
 }
 
+/// The product of extents that come from a caller or a file.
+pub(crate) fn checked_count(shape: &[usize], op: &str) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |count, &extent| count.checked_mul(extent))
+        .filter(|&count| isize::try_from(count).is_ok())
+        .ok_or_else(|| Error::shape(op, format!("{shape:?} has more elements than memory")))
+}
+
 /// Row-major strides, in elements.
 pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];

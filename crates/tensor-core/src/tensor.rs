@@ -8,7 +8,7 @@ use crate::cpu::strided;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::philox::Philox;
-use crate::shape::{Layout, resolve_dim};
+use crate::shape::{Layout, checked_count, resolve_dim};
 use crate::storage::{CpuStorage, Device, Storage, element_dispatch};
 
 /// An n-dimensional array of run-time dtype.
@@ -34,7 +34,7 @@ impl Tensor {
     /// [`Device`](crate::ErrorKind::Device) when the device is not available.
     pub fn from_vec<T: Element>(values: Vec<T>, shape: &[usize], device: Device) -> Result<Self> {
         device.ensure_available()?;
-        let count: usize = shape.iter().product();
+        let count = checked_count(shape, "from_vec")?;
         if values.len() != count {
             return Err(Error::shape(
                 "from_vec",
@@ -56,7 +56,7 @@ impl Tensor {
 
     /// A tensor with the same `value` everywhere.
     pub fn full(shape: &[usize], value: f64, dtype: DType, device: Device) -> Result<Self> {
-        let count = shape.iter().product();
+        let count = checked_count(shape, "full")?;
         element_dispatch!(dtype, T => Self::from_vec(vec![T::from_f64(value); count], shape, device))
     }
 
@@ -78,7 +78,7 @@ impl Tensor {
         dtype: DType,
         device: Device,
     ) -> Result<Self> {
-        let count: usize = shape.iter().product();
+        let count = checked_count(shape, "randn")?;
         element_dispatch!(dtype, T => {
             let draw = || T::from_f64(f64::from(rng.normal()) * std);
             Self::from_vec(std::iter::repeat_with(draw).take(count).collect(), shape, device)
@@ -94,7 +94,7 @@ impl Tensor {
         dtype: DType,
         device: Device,
     ) -> Result<Self> {
-        let count: usize = shape.iter().product();
+        let count = checked_count(shape, "rand_uniform")?;
         element_dispatch!(dtype, T => {
             let draw = || T::from_f64(lo + (hi - lo) * f64::from(rng.uniform()));
             Self::from_vec(std::iter::repeat_with(draw).take(count).collect(), shape, device)
@@ -325,3 +325,6 @@ impl Backward for Identity {
         Ok(vec![Some(grad.clone())])
     }
 }
+
+#[cfg(test)]
+mod tests;

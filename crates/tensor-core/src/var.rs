@@ -113,3 +113,6 @@ impl std::fmt::Debug for Var {
         write!(f, "Var({:?}, trainable: {})", self.value(), self.trainable())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 pub(crate) use backward::{conv1d_bias_grad, conv1d_input_grad, conv1d_weight_grad};
 
-use super::disjoint::DisjointRows;
+use super::parallel::SharedMut;
 use super::real::Real;
 use super::tile_gemm::gemm_tile;
 
@@ -120,7 +120,7 @@ pub(crate) fn conv1d<T: Real>(
     let window = group_in * shape.kernel;
     let chunk = shape.chunk(window);
     let n_chunks = shape.out_len.div_ceil(chunk);
-    let rows = DisjointRows::new(&mut out, shape.out_len);
+    let shared = SharedMut::new(&mut out);
     (0..shape.batch * shape.groups * n_chunks).into_par_iter().for_each_init(
         || (vec![T::ZERO; window * chunk], vec![T::ZERO; group_out * chunk]),
         |(columns, product), task| {
@@ -148,10 +148,9 @@ pub(crate) fn conv1d<T: Real>(
                 (product, (width, 1)),
             );
             for (o, values) in product.chunks_exact(width).enumerate() {
+                let row = b * shape.out_channels + first_out + o;
                 // SAFETY: these positions of these channels belong to this work item alone.
-                unsafe {
-                    rows.write_at(b * shape.out_channels + first_out + o, start, values);
-                }
+                unsafe { shared.write(row * shape.out_len + start, values) }
             }
         },
     );

@@ -57,7 +57,7 @@ fn detect() -> Isa {
 /// Wraps functions so that their bodies are compiled for AVX-512, for AVX2 with FMA and for the
 /// portable baseline; the call picks the best one that the machine has.
 ///
-/// Takes plain functions, generic over one type or none:
+/// Takes plain functions, generic over types with one bound each or none:
 ///
 /// ```text
 /// simd_dispatch! {
@@ -71,38 +71,38 @@ fn detect() -> Isa {
 macro_rules! simd_dispatch {
     ($(
         $(#[$meta:meta])*
-        $vis:vis fn $name:ident $(<$t:ident : $bound:path>)? (
+        $vis:vis fn $name:ident $(<$($t:ident : $bound:path),+>)? (
             $($arg:ident : $arg_type:ty),* $(,)?
         ) $(-> $ret:ty)? $body:block
     )*) => {$(
         $(#[$meta])*
-        $vis fn $name $(<$t: $bound>)? ($($arg: $arg_type),*) $(-> $ret)? {
+        $vis fn $name $(<$($t: $bound),+>)? ($($arg: $arg_type),*) $(-> $ret)? {
             #[inline(always)]
-            fn body $(<$t: $bound>)? ($($arg: $arg_type),*) $(-> $ret)? $body
+            fn body $(<$($t: $bound),+>)? ($($arg: $arg_type),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
-                fn avx512 $(<$t: $bound>)? ($($arg: $arg_type),*) $(-> $ret)? {
-                    body $(::<$t>)? ($($arg),*)
+                fn avx512 $(<$($t: $bound),+>)? ($($arg: $arg_type),*) $(-> $ret)? {
+                    body $(::<$($t),+>)? ($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2 $(<$t: $bound>)? ($($arg: $arg_type),*) $(-> $ret)? {
-                    body $(::<$t>)? ($($arg),*)
+                fn avx2 $(<$($t: $bound),+>)? ($($arg: $arg_type),*) $(-> $ret)? {
+                    body $(::<$($t),+>)? ($($arg),*)
                 }
                 match $crate::cpu::dispatch::isa() {
                     $crate::cpu::dispatch::Isa::Avx512 => {
                         // SAFETY: `isa` says so only after detecting every feature enabled.
-                        return unsafe { avx512 $(::<$t>)? ($($arg),*) };
+                        return unsafe { avx512 $(::<$($t),+>)? ($($arg),*) };
                     }
                     $crate::cpu::dispatch::Isa::Avx2 => {
                         // SAFETY: as above.
-                        return unsafe { avx2 $(::<$t>)? ($($arg),*) };
+                        return unsafe { avx2 $(::<$($t),+>)? ($($arg),*) };
                     }
                     $crate::cpu::dispatch::Isa::Portable => {}
                 }
             }
-            body $(::<$t>)? ($($arg),*)
+            body $(::<$($t),+>)? ($($arg),*)
         }
     )*};
 }

@@ -1,4 +1,4 @@
-//! Matrix products in f32 and f64, over the `gemm` crate.
+//! Matrix products in f32 and f64, over the `gemm` crate, in parallel.
 //!
 //! The crate multiplies one tile on one thread; the cut into tiles is ours and depends on the
 //! shape alone, because its own threading would change the order of sums with the thread count.
@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::cpu::parallel::SharedMut;
 use crate::cpu::real::Real;
 use crate::cpu::scratch::with_scratch;
+use crate::cpu::tile_gemm::gemm_at;
 
 /// A matrix inside a slice: element `(i, j)` is at `i * row_stride + j * col_stride`.
 #[derive(Debug, Clone, Copy)]
@@ -160,31 +161,11 @@ fn multiply_tiles<'a, T: Real>(
         let a = MatRef { data: &a.data[row * a.row_stride..], ..a };
         a.check(rows, k);
         b.check(k, cols);
-        // SAFETY: the checks keep every operand element in its slice, and no two jobs share an
-        // output tile. The crate names the factor of the old output `alpha` and the factor of the
-        // product `beta`; the old output is not read.
+        // SAFETY: the checks keep every operand element in its slice, no two jobs share an output
+        // tile, and the old output is not read.
         unsafe {
-            gemm::gemm(
-                rows,
-                cols,
-                k,
-                out.pointer((item * m + row) * n + col),
-                1,
-                n as isize,
-                false,
-                a.data.as_ptr(),
-                a.col_stride as isize,
-                a.row_stride as isize,
-                b.data.as_ptr(),
-                b.col_stride as isize,
-                b.row_stride as isize,
-                T::ZERO,
-                T::ONE,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
+            let tile = out.pointer((item * m + row) * n + col);
+            gemm_at((rows, cols, k), T::ONE, a, b, T::ZERO, (tile, (n, 1)));
         }
     };
     let jobs = items * per_item;

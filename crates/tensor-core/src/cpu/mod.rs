@@ -9,7 +9,6 @@ pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod cross_entropy;
 pub(crate) mod ctc;
-pub(crate) mod disjoint;
 pub(crate) mod dispatch;
 pub(crate) mod gemm;
 pub(crate) mod gemm_bf16;

@@ -1,6 +1,9 @@
 //! Loops over chunks whose borders depend on the shape alone.
 //!
 //! A lone chunk runs on the calling thread: waking the pool costs microseconds.
+//!
+//! Rayon hands out contiguous chunks. Where a work item's output lies apart, as one head's rows in
+//! a `(B, T, H, D)` array do, [`SharedMut`] is the way to write it without a copy at the end.
 
 use std::marker::PhantomData;
 
@@ -44,7 +47,7 @@ pub(crate) struct SharedMut<'a, T> {
     borrow: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: every access goes through `pointer`, whose callers promise disjoint places.
+// SAFETY: every access goes through `pointer` or `write`, whose callers promise disjoint places.
 unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
 
 impl<'a, T> SharedMut<'a, T> {
@@ -62,6 +65,28 @@ impl<'a, T> SharedMut<'a, T> {
         debug_assert!(offset <= self.len, "{offset} is outside a slice of {}", self.len);
         // SAFETY: within the slice, by this function's contract.
         unsafe { self.data.add(offset) }
+    }
+
+    /// Copies `values` to the elements from `offset` on.
+    ///
+    /// # Safety
+    ///
+    /// - No other thread reaches these elements while this object lives.
+    pub(crate) unsafe fn write(&self, offset: usize, values: &[T])
+    where
+        T: Copy,
+    {
+        assert!(
+            offset.checked_add(values.len()).is_some_and(|end| end <= self.len),
+            "{} elements at {offset} lie outside a slice of {}",
+            values.len(),
+            self.len
+        );
+        // SAFETY: inside the borrowed slice by the assertion; unaliased by the caller's promise;
+        // `values` is a live shared slice and so cannot overlap the exclusive borrow.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), self.data.add(offset), values.len())
+        }
     }
 }
 
@@ -86,6 +111,26 @@ pub(crate) mod tests {
             pool.install(|| f().iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>())
         };
         assert!(on(1) == on(2), "results differ between one and two threads");
+    }
+
+    #[test]
+    fn elements_that_lie_apart_are_written_by_their_owner() {
+        let mut values = vec![0; 3 * 101];
+        let shared = SharedMut::new(&mut values);
+        (0..101).into_par_iter().for_each(|r| {
+            // SAFETY: each row of three has one writer.
+            unsafe { shared.write(3 * r + 1, &[r, r + 1]) }
+        });
+        for (r, row) in values.chunks(3).enumerate() {
+            assert_eq!(row, [0, r, r + 1]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "1 elements at 6 lie outside a slice of 6")]
+    fn a_write_past_the_end_is_refused() {
+        // SAFETY: one thread.
+        unsafe { SharedMut::new(&mut [0; 6]).write(6, &[1]) }
     }
 
     #[test]

@@ -3,12 +3,9 @@
 //! A pair of views is first collapsed: neighbouring dimensions that both walk as one are merged,
 //! so that most calls end as a few long rows whose inner stride is 0 or 1.
 
-use rayon::prelude::*;
-
+use crate::cpu::dispatch::simd_dispatch;
+use crate::cpu::parallel::{CHUNK, for_each_chunk, rows_per_chunk};
 use crate::shape::Layout;
-
-/// Elements a task handles. Fixed, so that task borders do not depend on the thread count.
-const GRAIN: usize = 1 << 15;
 
 /// Rows of equal length that read two operands.
 struct Rows {
@@ -38,6 +35,7 @@ impl Rows {
     }
 
     /// Offsets of both operands at the start of a row.
+    #[inline(always)]
     fn start(&self, mut row: usize) -> (usize, usize) {
         let (mut a, mut b) = (0, 0);
         for &(extent, sa, sb) in self.outer.iter().rev() {
@@ -50,6 +48,75 @@ impl Rows {
     }
 }
 
+/// Whole rows, or a part of one, of two operands that start at their views' offsets.
+struct Piece<'a, A, B> {
+    rows: &'a Rows,
+    a: &'a [A],
+    b: &'a [B],
+    /// First row, and elements of it to skip.
+    row: usize,
+    skip: usize,
+}
+
+simd_dispatch! {
+    fn fill<A: Copy, B: Copy, U: Copy, F: Fn(A, B) -> U>(
+        piece: Piece<'_, A, B>,
+        f: &F,
+        out: &mut [U],
+    ) {
+        let Piece { rows, a, b, row, skip } = piece;
+        let (sa, sb) = rows.inner;
+        for (i, out) in out.chunks_mut(rows.len).enumerate() {
+            let (start_a, start_b) = rows.start(row + i);
+            let (a, b) = (&a[start_a + skip * sa..], &b[start_b + skip * sb..]);
+            match (sa, sb) {
+                (1, 1) => {
+                    for ((out, &x), &y) in out.iter_mut().zip(a).zip(b) {
+                        *out = f(x, y);
+                    }
+                }
+                (1, 0) => {
+                    let y = b[0];
+                    for (out, &x) in out.iter_mut().zip(a) {
+                        *out = f(x, y);
+                    }
+                }
+                (0, 1) => {
+                    let x = a[0];
+                    for (out, &y) in out.iter_mut().zip(b) {
+                        *out = f(x, y);
+                    }
+                }
+                _ => {
+                    for (i, out) in out.iter_mut().enumerate() {
+                        *out = f(a[i * sa], b[i * sb]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn map<T: Copy, U: Copy, F: Fn(T) -> U>(x: &[T], f: &F, out: &mut [U]) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = f(x);
+        }
+    }
+
+    fn add(sum: &mut [f32], addend: &[f32]) {
+        for (sum, &x) in sum.iter_mut().zip(addend) {
+            *sum += x;
+        }
+    }
+
+    fn add_row(rows: &mut [f32], row: &[f32]) {
+        for target in rows.chunks_exact_mut(row.len()) {
+            for (target, &x) in target.iter_mut().zip(row) {
+                *target += x;
+            }
+        }
+    }
+}
+
 /// `f(a[i], b[i])` for two views of one shape, in row-major order.
 pub(crate) fn binary<A, B, U, F>(a: &[A], la: &Layout, b: &[B], lb: &Layout, f: F) -> Vec<U>
 where
@@ -59,94 +126,47 @@ where
     F: Fn(A, B) -> U + Sync,
 {
     debug_assert_eq!(la.shape, lb.shape);
-    let count = la.elem_count();
-    let mut out = vec![U::default(); count];
-    if count == 0 {
+    let mut out = vec![U::default(); la.elem_count()];
+    if out.is_empty() {
         return out;
     }
     let rows = Rows::collapse(&la.shape, &la.strides, &lb.strides);
-    let run = |row: usize, skip: usize, out: &mut [U]| {
-        let (start_a, start_b) = rows.start(row);
-        let (sa, sb) = rows.inner;
-        let a = &a[la.offset + start_a + skip * sa..];
-        let b = &b[lb.offset + start_b + skip * sb..];
-        match (sa, sb) {
-            (1, 1) => out.iter_mut().zip(a).zip(b).for_each(|((o, &x), &y)| *o = f(x, y)),
-            (1, 0) => {
-                let y = b[0];
-                out.iter_mut().zip(a).for_each(|(o, &x)| *o = f(x, y));
-            }
-            (0, 1) => {
-                let x = a[0];
-                out.iter_mut().zip(b).for_each(|(o, &y)| *o = f(x, y));
-            }
-            _ => out.iter_mut().enumerate().for_each(|(i, o)| *o = f(a[i * sa], b[i * sb])),
-        }
-    };
-    if count <= GRAIN {
-        out.chunks_mut(rows.len).enumerate().for_each(|(row, out)| run(row, 0, out));
-    } else if rows.len >= GRAIN {
+    let (a, b) = (&a[la.offset..], &b[lb.offset..]);
+    let piece = |row: usize, skip: usize| Piece { rows: &rows, a, b, row, skip };
+    if rows.len >= CHUNK {
         // Few long rows: cut each one.
-        out.chunks_mut(rows.len).enumerate().for_each(|(row, out)| {
-            out.par_chunks_mut(GRAIN)
-                .enumerate()
-                .for_each(|(piece, out)| run(row, piece * GRAIN, out));
-        });
+        for (row, out) in out.chunks_mut(rows.len).enumerate() {
+            for_each_chunk(out, CHUNK, |start, out| fill(piece(row, start), &f, out));
+        }
     } else {
-        let per_task = GRAIN.div_ceil(rows.len);
-        out.par_chunks_mut(per_task * rows.len).enumerate().for_each(|(task, out)| {
-            out.chunks_mut(rows.len)
-                .enumerate()
-                .for_each(|(row, out)| run(task * per_task + row, 0, out));
+        for_each_chunk(&mut out, rows_per_chunk(rows.len) * rows.len, |start, out| {
+            fill(piece(start / rows.len, 0), &f, out);
         });
     }
     out
 }
 
-/// `f(a[i])` over a slice.
-pub(crate) fn unary<T, U, F>(a: &[T], f: F) -> Vec<U>
+/// `f(x[i])` over a slice.
+pub(crate) fn unary<T, U, F>(x: &[T], f: F) -> Vec<U>
 where
     T: Copy + Sync,
     U: Copy + Send + Default,
     F: Fn(T) -> U + Sync,
 {
-    let mut out = vec![U::default(); a.len()];
-    let run = |out: &mut [U], a: &[T]| out.iter_mut().zip(a).for_each(|(o, &x)| *o = f(x));
-    if a.len() <= GRAIN {
-        run(&mut out, a);
-    } else {
-        out.par_chunks_mut(GRAIN).zip(a.par_chunks(GRAIN)).for_each(|(out, a)| run(out, a));
-    }
+    let mut out = vec![U::default(); x.len()];
+    for_each_chunk(&mut out, CHUNK, |at, out| map(&x[at..][..out.len()], &f, out));
     out
 }
 
 /// `sum[i] += addend[i]`.
 pub(crate) fn add_assign(sum: &mut [f32], addend: &[f32]) {
-    let run = |sum: &mut [f32], addend: &[f32]| {
-        sum.iter_mut().zip(addend).for_each(|(s, &x)| *s += x);
-    };
-    if sum.len() <= GRAIN {
-        run(sum, addend);
-    } else {
-        sum.par_chunks_mut(GRAIN).zip(addend.par_chunks(GRAIN)).for_each(|(s, a)| run(s, a));
-    }
+    for_each_chunk(sum, CHUNK, |at, sum| add(sum, &addend[at..][..sum.len()]));
 }
 
-/// `rows[r * width + i] += row[i]` for every row.
-pub(crate) fn add_row_assign(rows: &mut [f32], row: &[f32], width: usize) {
-    let run = |rows: &mut [f32]| {
-        for target in rows.chunks_mut(width) {
-            target.iter_mut().zip(row).for_each(|(t, &x)| *t += x);
-        }
-    };
-    if width == 0 {
-        return;
-    }
-    let chunk = GRAIN.div_ceil(width) * width;
-    if rows.len() <= chunk {
-        run(rows);
-    } else {
-        rows.par_chunks_mut(chunk).for_each(run);
+/// `rows[r * row.len() + i] += row[i]` for every row.
+pub(crate) fn add_row_assign(rows: &mut [f32], row: &[f32]) {
+    if !row.is_empty() {
+        for_each_chunk(rows, rows_per_chunk(row.len()) * row.len(), |_, rows| add_row(rows, row));
     }
 }
 
@@ -176,9 +196,10 @@ mod tests {
     #[test]
     fn broadcast_rows_and_columns_repeat() {
         let (row, column) = ([10.0, 20.0, 30.0], [1.0, 2.0]);
-        let sum = binary(&row, &layout(&[2, 3], &[0, 1]), &column, &layout(&[2, 3], &[1, 0]), |x, y| {
-            x + y
-        });
+        let sum =
+            binary(&row, &layout(&[2, 3], &[0, 1]), &column, &layout(&[2, 3], &[1, 0]), |x, y| {
+                x + y
+            });
         assert_eq!(sum, [11.0, 21.0, 31.0, 12.0, 22.0, 32.0]);
     }
 

@@ -2,16 +2,13 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use rayon::prelude::*;
 
+use crate::cpu::parallel::{CHUNK, for_each_chunk};
 use crate::cpu::strided;
 use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::storage::{Device, element_dispatch};
 use crate::tensor::Tensor;
-
-/// Elements a task converts.
-const GRAIN: usize = 1 << 15;
 
 /// The elements of `x` as `dtype`, row-major, shape `(n)`.
 pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
@@ -20,22 +17,23 @@ pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     match (x.dtype(), dtype) {
         (DType::F32, DType::BF16) => {
             let source = x.cpu_slice::<f32>()?;
-            let out = narrow(&source, bf16::ZERO, |out, source| out.convert_from_f32_slice(source));
+            let out =
+                convert(&source, bf16::ZERO, |out, source| out.convert_from_f32_slice(source));
             return Tensor::from_vec(out, &[count], Device::Cpu);
         }
         (DType::F32, DType::F16) => {
             let source = x.cpu_slice::<f32>()?;
-            let out = narrow(&source, f16::ZERO, |out, source| out.convert_from_f32_slice(source));
+            let out = convert(&source, f16::ZERO, |out, source| out.convert_from_f32_slice(source));
             return Tensor::from_vec(out, &[count], Device::Cpu);
         }
         (DType::BF16, DType::F32) => {
             let source = x.cpu_slice::<bf16>()?;
-            let out = narrow(&source, 0.0, |out, source| source.convert_to_f32_slice(out));
+            let out = convert(&source, 0.0, |out, source| source.convert_to_f32_slice(out));
             return Tensor::from_vec(out, &[count], Device::Cpu);
         }
         (DType::F16, DType::F32) => {
             let source = x.cpu_slice::<f16>()?;
-            let out = narrow(&source, 0.0, |out, source| source.convert_to_f32_slice(out));
+            let out = convert(&source, 0.0, |out, source| source.convert_to_f32_slice(out));
             return Tensor::from_vec(out, &[count], Device::Cpu);
         }
         _ => {}
@@ -49,12 +47,15 @@ pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     })
 }
 
-fn narrow<S: Sync, D: Copy + Send>(
+fn convert<S: Sync, D: Copy + Send>(
     source: &[S],
     zero: D,
     convert: impl Fn(&mut [D], &[S]) + Sync,
 ) -> Vec<D> {
     let mut out = vec![zero; source.len()];
-    out.par_chunks_mut(GRAIN).zip(source.par_chunks(GRAIN)).for_each(|(out, s)| convert(out, s));
+    for_each_chunk(&mut out, CHUNK, |at, out| convert(out, &source[at..][..out.len()]));
     out
 }
+
+#[cfg(test)]
+mod tests;

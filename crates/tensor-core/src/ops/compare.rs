@@ -104,3 +104,6 @@ impl Tensor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

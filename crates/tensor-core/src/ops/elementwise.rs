@@ -120,10 +120,7 @@ pub(super) fn meet(a: &Tensor, b: &Tensor, op: &str) -> Result<(Tensor, Tensor)>
             .with_hint("convert one with to_dtype")
     })?;
     let shape = broadcast_shape(a.shape(), b.shape(), op)?;
-    Ok((
-        a.to_dtype(dtype)?.broadcast_to(&shape)?,
-        b.to_dtype(dtype)?.broadcast_to(&shape)?,
-    ))
+    Ok((a.to_dtype(dtype)?.broadcast_to(&shape)?, b.to_dtype(dtype)?.broadcast_to(&shape)?))
 }
 
 fn binary(op: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -167,10 +164,21 @@ where
         Binary::Sub => strided::binary(x, la, y, lb, |x, y| x - y),
         Binary::Mul => strided::binary(x, la, y, lb, |x, y| x * y),
         Binary::Div => strided::binary(x, la, y, lb, |x, y| x / y),
-        Binary::Max => strided::binary(x, la, y, lb, |x, y| if x >= y || x != x { x } else { y }),
-        Binary::Min => strided::binary(x, la, y, lb, |x, y| if x <= y || x != x { x } else { y }),
+        // A NaN in `x` compares with nothing and stays; one in `y` is taken by the last branch.
+        Binary::Max => {
+            strided::binary(x, la, y, lb, |x, y| if x >= y || is_nan(x) { x } else { y })
+        }
+        Binary::Min => {
+            strided::binary(x, la, y, lb, |x, y| if x <= y || is_nan(x) { x } else { y })
+        }
     };
     Tensor::from_vec(out, a.shape(), Device::Cpu)
+}
+
+/// The value unequal to itself.
+#[expect(clippy::eq_op, reason = "NaN is the one value unequal to itself")]
+fn is_nan<T: Element>(x: T) -> bool {
+    x != x
 }
 
 /// Computes in f32 and rounds once.
@@ -300,30 +308,43 @@ impl Backward for PointwiseBackward {
         }
         let Some(x) = self.x else { return Ok(vec![Some(grad.clone())]) };
         let out = real_dispatch!(x.dtype(), "elementwise", T => {
-            let (raw_x, raw_g) = (x.raw::<T>()?, grad.raw::<T>()?);
-            let slope = |f: &(dyn Fn(T, T) -> T + Sync)| {
-                strided::binary(raw_x, x.layout(), raw_g, grad.layout(), f)
-            };
             let c = T::from_f64;
-            let out = match self.op {
-                Pointwise::AddScalar(_) | Pointwise::MulScalar(_) => slope(&|_, g| g),
-                Pointwise::Log => slope(&|x, g| g / x),
-                Pointwise::Sqrt => slope(&|x, g| g * c(0.5) / x.sqrt()),
-                Pointwise::Sqr => slope(&|x, g| g * x * c(2.0)),
-                Pointwise::Recip => slope(&|x, g| c(0.0) - g / (x * x)),
-                Pointwise::Abs => slope(&|x, g| match x.partial_cmp(&c(0.0)) {
-                    Some(std::cmp::Ordering::Greater) => g,
-                    Some(std::cmp::Ordering::Less) => c(0.0) - g,
-                    _ => c(0.0),
+            match self.op {
+                Pointwise::AddScalar(_) | Pointwise::MulScalar(_) => Ok(grad.clone()),
+                Pointwise::Log => combine(&x, grad, |x: T, g| g / x),
+                Pointwise::Sqrt => combine(&x, grad, |x: T, g| g * c(0.5) / x.sqrt()),
+                Pointwise::Sqr => combine(&x, grad, |x: T, g| g * x * c(2.0)),
+                Pointwise::Recip => combine(&x, grad, |x: T, g: T| -g / (x * x)),
+                Pointwise::Abs => combine(&x, grad, |x: T, g: T| {
+                    if x > 0.0 {
+                        g
+                    } else if x < 0.0 {
+                        -g
+                    } else {
+                        c(0.0)
+                    }
                 }),
-                Pointwise::Powf(e) => slope(&|x, g| g * c(e * x.to_f64().powf(e - 1.0))),
+                // x^0 is constant, at 0 too.
+                Pointwise::Powf(0.0) => grad.mul_scalar(0.0),
+                Pointwise::Powf(e) => {
+                    combine(&x, grad, |x: T, g| g * c(e * x.to_f64().powf(e - 1.0)))
+                }
                 Pointwise::Clamp(lo, hi) => {
                     let (lo, hi) = (c(lo), c(hi));
-                    slope(&|x, g| if x < lo || x > hi { c(0.0) } else { g })
+                    combine(&x, grad, |x: T, g| if x < lo || x > hi { c(0.0) } else { g })
                 }
-            };
-            Tensor::from_vec(out, x.shape(), Device::Cpu)
+            }
         })?;
         Ok(vec![Some(out)])
     }
 }
+
+/// `f(x, g)` for two tensors of one shape and dtype.
+fn combine<T: Element>(x: &Tensor, grad: &Tensor, f: impl Fn(T, T) -> T + Sync) -> Result<Tensor> {
+    let (raw_x, raw_grad) = (x.raw::<T>()?, grad.raw::<T>()?);
+    let out = strided::binary(raw_x, x.layout(), raw_grad, grad.layout(), f);
+    Tensor::from_vec(out, x.shape(), Device::Cpu)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! Picking and placing by index: embedding, gather, scatter.
 
+use std::ops::AddAssign;
+
 use crate::autograd::Backward;
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::shape::resolve_dim;
 use crate::storage::{Device, element_dispatch, real_dispatch};
@@ -15,7 +17,10 @@ impl Tensor {
     /// [`Option`](crate::ErrorKind::Option) when an id is outside `0..V`.
     pub fn embedding(&self, ids: &Tensor) -> Result<Tensor> {
         if self.rank() != 2 {
-            return Err(Error::shape("embedding", format!("table is {:?}, expected (V, D)", self.shape())));
+            return Err(Error::shape(
+                "embedding",
+                format!("table is {:?}, expected (V, D)", self.shape()),
+            ));
         }
         let mut shape = ids.shape().to_vec();
         shape.push(self.shape()[1]);
@@ -67,7 +72,7 @@ impl Tensor {
 
     /// This tensor plus `source` added at `index` along one dimension, the inverse of `gather`.
     ///
-    /// Repeated indices add up, in row-major order.
+    /// Repeated indices add up, in row-major order; bf16 and f16 in f32, rounded once.
     pub fn scatter_add(&self, dim: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
         let d = resolve_dim(dim, self.rank(), "scatter_add")?;
         let picks = Picks::new(self.shape(), d, index, "scatter_add")?;
@@ -83,15 +88,16 @@ impl Tensor {
                 ),
             ));
         }
-        let out = element_dispatch!(self.dtype(), T => {
-            let mut values = self.to_vec::<T>()?;
-            for (at, &value) in picks.positions().zip(&*source.cpu_slice::<T>()?) {
-                values[at] = T::from_f64(values[at].to_f64() + value.to_f64());
+        let (base, addend) = (self.widened()?, source.widened()?);
+        let out = match base.dtype() {
+            DType::I64 => picks.scatter_add::<i64>(&base, &addend),
+            dtype => {
+                real_dispatch!(dtype, "scatter_add", T => picks.scatter_add::<T>(&base, &addend))
             }
-            Tensor::from_vec(values, self.shape(), Device::Cpu)?
-        });
+        }?;
         let index = index.detach();
-        Ok(out.with_node(&[self, source], || Box::new(ScatterAddBackward { dim: d, index })))
+        let node = || -> Box<dyn Backward> { Box::new(ScatterAddBackward { dim: d, index }) };
+        out.with_node(&[&base, &addend], node).to_dtype(self.dtype())
     }
 }
 
@@ -103,7 +109,9 @@ fn checked(index: &Tensor, extent: usize, op: &str) -> Result<Vec<usize>> {
         .enumerate()
         .map(|(at, &id)| match usize::try_from(id) {
             Ok(id) if id < extent => Ok(id),
-            _ => Err(Error::option(op, format!("index {id} at position {at}, expected 0..{extent}"))),
+            _ => {
+                Err(Error::option(op, format!("index {id} at position {at}, expected 0..{extent}")))
+            }
         })
         .collect()
 }
@@ -139,6 +147,19 @@ impl Picks {
             count: index.shape()[dim],
             index: checked(index, from[dim], op)?,
         })
+    }
+
+    /// `base` plus `addend` at the picked positions.
+    fn scatter_add<T: Element + AddAssign>(
+        &self,
+        base: &Tensor,
+        addend: &Tensor,
+    ) -> Result<Tensor> {
+        let mut values = base.to_vec::<T>()?;
+        for (at, &value) in self.positions().zip(&*addend.cpu_slice::<T>()?) {
+            values[at] += value;
+        }
+        Tensor::from_vec(values, base.shape(), Device::Cpu)
     }
 
     /// Row-major positions in the indexed tensor, in the order of the index tensor.
@@ -217,3 +238,6 @@ impl Backward for ScatterAddBackward {
         Ok(vec![Some(grad.clone()), Some(source)])
     }
 }
+
+#[cfg(test)]
+mod tests;

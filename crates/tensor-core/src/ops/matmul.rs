@@ -32,11 +32,8 @@ impl Tensor {
                 format!("{:?} x {:?}, expected (.., M, K) x (.., K, N)", a.shape(), b.shape()),
             ));
         }
-        let batch = broadcast_shape(
-            &a.shape()[..a.rank() - 2],
-            &b.shape()[..b.rank() - 2],
-            "matmul",
-        )?;
+        let batch =
+            broadcast_shape(&a.shape()[..a.rank() - 2], &b.shape()[..b.rank() - 2], "matmul")?;
         let of = |x: &Tensor| {
             let mut shape = batch.clone();
             shape.extend(&x.shape()[x.rank() - 2..]);
@@ -176,16 +173,13 @@ fn starts(x: &Tensor) -> Vec<usize> {
 
 /// Adds a row vector to every row of a fresh product, in place where the dtype allows.
 fn add_to_rows(mut y: Tensor, bias: &Tensor) -> Result<Tensor> {
-    let width = bias.elem_count();
-    let row = bias.detach();
-    if y.dtype() == DType::F32 {
-        let row = row.cpu_slice::<f32>()?.into_owned();
-        if let Some(values) = y.unique_slice_mut::<f32>() {
-            strided::add_row_assign(values, &row, width);
-            return Ok(y);
-        }
+    if y.dtype() == DType::F32
+        && let Some(values) = y.unique_slice_mut::<f32>()
+    {
+        strided::add_row_assign(values, &bias.cpu_slice::<f32>()?);
+        return Ok(y);
     }
-    y.add(&row)
+    y.add(&bias.detach())
 }
 
 struct LinearBackward {
@@ -227,3 +221,6 @@ impl Backward for MatmulBackward {
         Ok(vec![da, db])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,8 @@ impl Tensor {
 
     /// Mean of all elements, rank 0; NaN for an empty tensor.
     pub fn mean_all(&self) -> Result<Tensor> {
-        self.sum_all()?.mul_scalar(1.0 / self.elem_count() as f64)
+        let all: Vec<isize> = (0..self.rank() as isize).collect();
+        self.mean(&all, false)
     }
 
     /// Sum along `dims`, which stay with extent 1 when `keepdim`.
@@ -36,11 +37,20 @@ impl Tensor {
     }
 
     /// Mean along `dims`, which stay with extent 1 when `keepdim`.
+    ///
+    /// # Errors
+    ///
+    /// [`DType`](crate::ErrorKind::DType) for integers, whose mean is none.
     pub fn mean(&self, dims: &[isize], keepdim: bool) -> Result<Tensor> {
         let reduced = resolve_dims(dims, self.rank(), "mean")?;
         let count: usize =
             (0..self.rank()).filter(|&d| reduced[d]).map(|d| self.shape()[d]).product();
-        self.sum(dims, keepdim)?.mul_scalar(1.0 / count as f64)
+        if !self.dtype().is_float() {
+            let text = format!("dtype is {}, expected a floating-point one", self.dtype());
+            return Err(Error::dtype("mean", text));
+        }
+        let sum = self.widened()?.sum(dims, keepdim)?;
+        sum.mul_scalar(1.0 / count as f64)?.to_dtype(self.dtype())
     }
 
     /// Divides by the Euclidean norm along one dimension, `x / max(|x|, eps)`.
@@ -49,8 +59,9 @@ impl Tensor {
     ///
     /// The form of PyTorch's `normalize`: a zero vector stays zero.
     pub fn l2_normalize(&self, dim: isize, eps: f64) -> Result<Tensor> {
-        let norm = self.sqr()?.sum(&[dim], true)?.clamp(eps * eps, f64::INFINITY)?.sqrt()?;
-        self.div(&norm)
+        let x = self.widened()?;
+        let norm = x.sqr()?.sum(&[dim], true)?.clamp(eps * eps, f64::INFINITY)?.sqrt()?;
+        x.div(&norm)?.to_dtype(self.dtype())
     }
 
     /// Largest element along one dimension; the gradient goes to the first of equals.
@@ -71,7 +82,8 @@ impl Tensor {
         let d = resolve_dim(dim, self.rank(), "argmax")?;
         let extent = self.shape()[d];
         if extent == 0 {
-            return Err(Error::shape("argmax", format!("dimension {d} of {:?} is empty", self.shape())));
+            let text = format!("dimension {d} of {:?} is empty", self.shape());
+            return Err(Error::shape("argmax", text));
         }
         let mut order: Vec<usize> = (0..self.rank()).filter(|&axis| axis != d).collect();
         order.push(d);
@@ -184,3 +196,6 @@ impl Backward for SumBackward {
         Ok(vec![Some(grad.broadcast_to(&self.from)?)])
     }
 }
+
+#[cfg(test)]
+mod tests;

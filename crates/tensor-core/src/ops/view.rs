@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::shape::{Layout, resolve_dim};
+use crate::shape::{Layout, checked_count, resolve_dim};
 use crate::storage::Device;
 use crate::tensor::Tensor;
 
@@ -14,10 +14,14 @@ impl Tensor {
     ///
     /// [`Shape`](crate::ErrorKind::Shape) when the element counts differ.
     pub fn reshape(&self, shape: &[usize]) -> Result<Tensor> {
-        if shape.iter().product::<usize>() != self.elem_count() {
+        if checked_count(shape, "reshape")? != self.elem_count() {
             return Err(Error::shape(
                 "reshape",
-                format!("{:?} has {} elements, asked for {shape:?}", self.shape(), self.elem_count()),
+                format!(
+                    "{:?} has {} elements, asked for {shape:?}",
+                    self.shape(),
+                    self.elem_count()
+                ),
             ));
         }
         if shape == self.shape() {
@@ -118,7 +122,11 @@ impl Tensor {
         if self.shape()[at] != 1 {
             return Err(Error::shape(
                 "squeeze",
-                format!("dimension {at} of {:?} has extent {}, expected 1", self.shape(), self.shape()[at]),
+                format!(
+                    "dimension {at} of {:?} has extent {}, expected 1",
+                    self.shape(),
+                    self.shape()[at]
+                ),
             ));
         }
         let mut layout = self.layout().clone();
@@ -133,6 +141,7 @@ impl Tensor {
         if shape == self.shape() {
             return Ok(self.clone());
         }
+        checked_count(shape, "broadcast_to")?;
         let layout = self.layout().broadcast_to(shape, "broadcast_to")?;
         let from = self.shape().to_vec();
         Ok(self.view(layout).with_node(&[self], || Box::new(Broadcast { from })))
@@ -153,7 +162,10 @@ impl Tensor {
                     "cat",
                     format!(
                         "part is {:?} {}, the first is {:?} {}; they may differ in dimension {dim} alone",
-                        part.shape(), part.dtype(), first.shape(), first.dtype()
+                        part.shape(),
+                        part.dtype(),
+                        first.shape(),
+                        first.dtype()
                     ),
                 ));
             }
@@ -301,3 +313,6 @@ impl Backward for Cast {
         Ok(vec![Some(grad.to_dtype(self.from)?)])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,12 +89,16 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         .run()
     })?;
     match ending {
-        Ending::Done(summary) => {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
-            say(&match args.dry_run {
-                true => "dry run: all of it loads and trains".to_owned(),
-                false => format!("report: {}", folder.path.join("report.html").display()),
-            });
+        Ending::Done(tables) => {
+            for table in &tables {
+                println!("\n{}", table.to_text());
+            }
+            if args.dry_run {
+                say("dry run: all of it loads and trains");
+            } else {
+                say(&format!("scores: {}", folder.path.join("summary.json").display()));
+                say(&format!("report: {}", folder.path.join("report.html").display()));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Ending::Stopped => Ok(ExitCode::from(STOPPED)),

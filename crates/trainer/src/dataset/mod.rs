@@ -5,6 +5,12 @@ pub mod text;
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
+
+use crate::batching::{BatchOptions, Oversize};
+use crate::manifest::{Utterance, read_all};
+use crate::recipe::Recipe;
+
 /// Folder of what can be made again: `CONSONANCE_CACHE`, else `consonance` in the user's cache
 /// folder, else `runs/cache`.
 pub fn cache_dir() -> PathBuf {
@@ -13,4 +19,36 @@ pub fn cache_dir() -> PathBuf {
         .or_else(|| from("XDG_CACHE_HOME").map(|dir| dir.join("consonance")))
         .or_else(|| from("HOME").map(|dir| dir.join(".cache").join("consonance")))
         .unwrap_or_else(|| PathBuf::from("runs").join("cache"))
+}
+
+/// Training utterances within the recipe's duration bounds.
+pub fn training_utterances(recipe: &Recipe) -> anyhow::Result<Vec<Utterance>> {
+    let data = &recipe.data;
+    let mut utterances = read_all(&data.train)?;
+    utterances.retain(|utterance| {
+        let seconds = utterance.duration_s.unwrap_or(0.0);
+        seconds >= data.min_duration_s
+            && (data.max_duration_s == 0.0 || seconds <= data.max_duration_s)
+    });
+    if data.limit > 0 {
+        utterances.truncate(data.limit);
+    }
+    ensure!(
+        !utterances.is_empty(),
+        "data.train: no utterance is between {} s and {} s",
+        data.min_duration_s,
+        data.max_duration_s
+    );
+    Ok(utterances)
+}
+
+/// The recipe's `[batch]` section as the planner takes it.
+pub fn batch_options(recipe: &Recipe) -> BatchOptions {
+    BatchOptions {
+        max_seconds: recipe.batch.max_seconds,
+        max_tokens: recipe.batch.max_tokens,
+        max_items: recipe.batch.max_items,
+        bucket_count: recipe.batch.bucket_count,
+        oversize: Oversize::Alone,
+    }
 }

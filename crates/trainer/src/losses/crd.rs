@@ -12,28 +12,37 @@
 //! Source: Tian, Krishnan and Isola 2020, arXiv:1910.10699, eq. (19) and (20); the bank follows
 //! the behaviour of its reference implementation, RepDistiller.
 
+use std::ops::Range;
+
 use tensor_core::{Backward, CustomOp, Device, Philox, Result, Tensor};
 
 use super::nst::Scaled;
 
 /// For every token, one random token of each other clip, in the order of clips.
 ///
-/// `clip_of` is the clip of each token, ascending from 0 and without gaps. The result has
-/// `N * (C - 1)` token indices.
+/// `clip_of` is the clip of each token, ascending. A clip without tokens offers none, so that the
+/// result has `N * (C - 1)` token indices, `C` being the number of clips that have tokens.
 pub fn draw_tokens(clip_of: &[usize], rng: &mut Philox) -> Vec<usize> {
-    let clips = clip_of.last().map_or(0, |last| last + 1);
-    let mut starts = vec![clip_of.len(); clips + 1];
-    for (token, &clip) in clip_of.iter().enumerate().rev() {
-        starts[clip] = token;
-    }
-    let mut drawn = Vec::with_capacity(clip_of.len() * clips.saturating_sub(1));
+    let spans = spans(clip_of);
+    let mut drawn = Vec::with_capacity(clip_of.len() * spans.len().saturating_sub(1));
     for &own in clip_of {
-        for clip in (0..clips).filter(|&clip| clip != own) {
-            let count = starts[clip + 1] - starts[clip];
-            drawn.push(starts[clip] + rng.below(count as u32) as usize);
+        for span in spans.iter().filter(|span| clip_of[span.start] != own) {
+            drawn.push(span.start + rng.below(span.len() as u32) as usize);
         }
     }
     drawn
+}
+
+/// The tokens of each clip that has some.
+fn spans(clip_of: &[usize]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    clip_of
+        .chunk_by(|a, b| a == b)
+        .map(|own| {
+            start += own.len();
+            start - own.len()..start
+        })
+        .collect()
 }
 
 /// In-batch CRD in both directions, summed over tokens.
@@ -49,7 +58,7 @@ pub fn draw_tokens(clip_of: &[usize], rng: &mut Philox) -> Vec<usize> {
 /// | `student` | `(N, P)`      | unit-norm projections of valid tokens         |
 /// | `teacher` | `(C, P)`      | unit-norm projections of utterance vectors    |
 /// | `clip_of` | `N`           | clip of each token                            |
-/// | `drawn`   | `N * (C - 1)` | from [`draw_tokens`]                          |
+/// | `drawn`   | `N * (C - 1)` | from [`draw_tokens`]; clips with tokens count |
 pub fn crd_in_batch(
     student: &Tensor,
     teacher: &Tensor,
@@ -76,11 +85,12 @@ impl CustomOp for InBatch<'_> {
     fn forward(&self, inputs: &[&Tensor]) -> Result<(Tensor, Box<dyn Backward>)> {
         let scores = inputs[0].to_vec_f32()?;
         let clips = inputs[0].dim(1)?;
-        let negatives = clips - 1;
+        let negatives = clips.saturating_sub(1);
         let mut grad = vec![0.0f32; scores.len()];
         let mut total = 0.0;
         if negatives > 0 {
             let shift = (negatives as f64 / self.n_data as f64).ln();
+            let draws = spans(self.clip_of).len().saturating_sub(1);
             let mut add = |at: usize, positive: bool, times: f64| {
                 let (value, slope) = log_loss(f64::from(scores[at]) - shift, positive);
                 total += times * value;
@@ -91,14 +101,14 @@ impl CustomOp for InBatch<'_> {
                 for clip in (0..clips).filter(|&clip| clip != own) {
                     add(token * clips + clip, false, 1.0);
                 }
-                for &other in &self.drawn[token * negatives..(token + 1) * negatives] {
+                for &other in &self.drawn[token * draws..(token + 1) * draws] {
                     add(other * clips + own, false, 1.0);
                 }
             }
         }
         let grad = Tensor::from_vec(grad, inputs[0].shape(), Device::Cpu)?;
         let value = Tensor::from_vec(vec![total as f32], &[], Device::Cpu)?;
-        Ok((value, Box::new(Scaled { grad })))
+        Ok((value, Box::new(Scaled { grad, constants: 0 })))
     }
 }
 
@@ -132,7 +142,7 @@ impl BankDraw {
     }
 }
 
-/// Both memory banks, with the normaliser that the first batch fixes.
+/// Both memory banks, with the normalisers that the first finite batch fixes.
 #[derive(Debug, Clone)]
 pub struct MemoryBank {
     /// `(M, P)` running projections of the student.
@@ -176,10 +186,15 @@ impl MemoryBank {
                 bank.index_select(0, &rows)?.reshape(&[anchors, draw.negatives + 1, width])?;
             let scores = picked.matmul(&anchor.unsqueeze(-1)?)?.squeeze(-1)?;
             let raw = scores.mul_scalar(1.0 / temperature)?.exp()?;
-            if *z == 0.0 {
-                *z = raw.detach().mean_all()?.item()? * n_data;
+            let scale = match *z {
+                0.0 => raw.detach().mean_all()?.item()? * n_data,
+                fixed => fixed,
+            };
+            // A batch that is not finite is skipped, and must not decide for those after it.
+            if scale.is_finite() {
+                *z = scale;
             }
-            let p = raw.mul_scalar(1.0 / *z)?;
+            let p = raw.mul_scalar(1.0 / scale)?;
             let positive = p.narrow(1, 0, 1)?;
             let negative = p.narrow(1, 1, draw.negatives)?;
             let hit = positive.div(&positive.add_scalar(floor + TINY)?)?.log()?.sum_all()?;

@@ -5,6 +5,8 @@
 //! kernels serve it; their callers see only these functions.
 
 mod crd;
+#[cfg(test)]
+mod golden;
 mod masking;
 mod nst;
 

@@ -83,13 +83,15 @@ impl CustomOp for TokenMmd<'_> {
             .collect();
         let grad = Tensor::from_vec(grad, student.shape(), Device::Cpu)?;
         let sum = values.iter().sum::<f64>() as f32;
-        Ok((Tensor::from_vec(vec![sum], &[], Device::Cpu)?, Box::new(Scaled { grad })))
+        Ok((Tensor::from_vec(vec![sum], &[], Device::Cpu)?, Box::new(Scaled { grad, constants: 1 })))
     }
 }
 
 /// A scalar whose gradient with respect to its first input was computed with the value.
 pub(super) struct Scaled {
     pub(super) grad: Tensor,
+    /// Inputs after the first, which take no gradient.
+    pub(super) constants: usize,
 }
 
 impl Backward for Scaled {
@@ -98,7 +100,9 @@ impl Backward for Scaled {
     }
 
     fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(self.grad.mul_scalar(grad.item()?)?), None])
+        let mut gradients = vec![Some(self.grad.mul_scalar(grad.item()?)?)];
+        gradients.resize(1 + self.constants, None);
+        Ok(gradients)
     }
 }
 

@@ -89,6 +89,7 @@ fn check_data(recipe: &Recipe, checks: &mut Checks) {
         let holds = (0.5..=2.0).contains(&factor);
         checks.require("augment.speed", holds, factor, "factors from 0.5 to 2");
     }
+    checks.below_one("augment.token_noise", recipe.augment.token_noise);
 }
 
 fn check_loss(recipe: &Recipe, checks: &mut Checks) {
@@ -98,6 +99,12 @@ fn check_loss(recipe: &Recipe, checks: &mut Checks) {
     checks.require("loss.mlm_probability", p > 0.0 && p < 1.0, p, "more than 0 and less than 1");
     checks.below_one("loss.label_smoothing", loss.label_smoothing);
     checks.not_negative("loss.ctc_weight", loss.ctc_weight);
+    checks.require(
+        "loss.ctc_only_steps",
+        loss.ctc_only_steps == 0 || loss.ctc_weight > 0.0,
+        loss.ctc_only_steps,
+        "0 where loss.ctc_weight is 0",
+    );
     checks.positive("loss.crd.temperature", loss.crd.temperature);
     checks.at_least_one("loss.crd.dim", loss.crd.dim as u64);
     checks.below_one("loss.crd.momentum", loss.crd.momentum);

@@ -274,6 +274,9 @@ pub struct Augment {
     pub freq_masks: usize,
     /// SpecAugment: widest frequency mask, in mel bands.
     pub freq_mask_width: usize,
+    /// Share of the decoder's input tokens of `asr` that are replaced by random ones, in [0, 1),
+    /// so that it listens rather than guesses.
+    pub token_noise: f64,
 }
 
 /// `[loss]`: what is minimised.
@@ -297,6 +300,9 @@ pub struct Loss {
     pub label_smoothing: f64,
     /// Weight of a CTC loss on the encoder of `asr`; 0 leaves it out.
     pub ctc_weight: f64,
+    /// Steps at the start of `asr` in which CTC alone trains. A decoder that trains before the
+    /// encoder hears anything learns the transcripts of a small corpus by heart.
+    pub ctc_only_steps: u64,
     /// Contrastive distillation.
     pub crd: Crd,
 }
@@ -460,6 +466,7 @@ impl Default for Recipe {
                 time_mask_width: 40,
                 freq_masks: 0,
                 freq_mask_width: 15,
+                token_noise: 0.0,
             },
             loss: Loss {
                 objective: Objective::NstGauss,
@@ -470,6 +477,7 @@ impl Default for Recipe {
                 include_special: false,
                 label_smoothing: 0.0,
                 ctc_weight: 0.0,
+                ctc_only_steps: 0,
                 crd: Crd { temperature: 0.07, dim: 128, momentum: 0.5, negatives: 4096 },
             },
             optim: Optim {

@@ -62,6 +62,29 @@ pub struct Table {
     pub stressed: Vec<(usize, usize)>,
 }
 
+impl Table {
+    /// The table as aligned text, numbers to the right.
+    pub fn to_text(&self) -> String {
+        let lines: Vec<&[String]> =
+            std::iter::once(&self.header).chain(&self.rows).map(Vec::as_slice).collect();
+        let width = |column: usize| {
+            lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max()
+        };
+        let mut text = format!("{}\n", self.title);
+        for line in &lines {
+            for (column, cell) in line.iter().enumerate() {
+                let width = width(column).unwrap_or(0);
+                text += &match column {
+                    0 => format!("  {cell:width$}"),
+                    _ => format!("  {cell:>width$}"),
+                };
+            }
+            text += "\n";
+        }
+        text
+    }
+}
+
 impl Report {
     /// The page as HTML. All text is escaped.
     pub fn to_html(&self) -> String {

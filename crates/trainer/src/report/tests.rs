@@ -144,3 +144,14 @@ fn a_report_is_written_whole() {
     report.write(&path).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), report.to_html());
 }
+
+#[test]
+fn a_table_as_text_has_its_numbers_in_columns() {
+    let table = Table {
+        title: "Scores".into(),
+        header: vec!["set".into(), "wer".into()],
+        rows: vec![vec!["all".into(), "9.1".into()], vec!["unseen".into(), "12.25".into()]],
+        ..Table::default()
+    };
+    assert_eq!(table.to_text(), "Scores\n  set       wer\n  all       9.1\n  unseen  12.25\n");
+}

@@ -64,7 +64,7 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
         config_toml: resolved.text.clone(),
     };
     report.write(&dir.join("report.html"))?;
-    Ok(Ending::Done(summary))
+    Ok(Ending::Done(report.tables))
 }
 
 /// Scores the best checkpoint of a run.

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::interrupt::Interrupt;
 use crate::log::ProgressMode;
 use crate::recipe::{Recipe, Resolved, Task};
+use crate::report::Table;
 pub use self::present::write_transcripts;
 use crate::tasks::Scores;
 use crate::training::{CheckpointStore, Outcome, RunOptions};
@@ -40,8 +41,8 @@ pub struct Experiment<'a> {
 
 /// What an experiment came to.
 pub enum Ending {
-    /// All of it is done; the summary, as written to `summary.json`.
-    Done(Value),
+    /// All of it is done; the tables of the report, for the terminal.
+    Done(Vec<Table>),
     /// The user stopped it; `--resume` continues.
     Stopped,
 }

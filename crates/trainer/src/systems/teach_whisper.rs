@@ -48,8 +48,9 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     present::write_summary(&dir.join("summary.json"), &summary)?;
     let runs: Vec<(&str, PathBuf)> =
         variants.iter().map(|variant| (variant.key, dir.join(variant.key))).collect();
-    report(experiment, &summary, &runs, seconds)?.write(&dir.join("report.html"))?;
-    Ok(Ending::Done(summary))
+    let report = report(experiment, &summary, &runs, seconds)?;
+    report.write(&dir.join("report.html"))?;
+    Ok(Ending::Done(report.tables))
 }
 
 /// Trains, scores and fine-tunes one model; `None` when the user stopped it.

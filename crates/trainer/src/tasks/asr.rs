@@ -18,8 +18,9 @@ use tensor_core::{
 };
 
 use super::{BatchSource, LossPart, Scores, Task};
-use crate::batching::{BatchOptions, BatchPlan, Length, Oversize};
+use crate::batching::{BatchPlan, Length};
 use crate::dataset::audio::{FeatureStore, collate};
+use crate::dataset::{batch_options, training_utterances};
 use crate::dataset::text::{open_tokenizer, text_of};
 use crate::losses::IGNORED;
 use crate::manifest::{Utterance, read_all};
@@ -27,6 +28,9 @@ use crate::recipe::{Recipe, resolve_path};
 
 /// Bytes of features that are kept in memory.
 const FEATURE_MEMORY: usize = 1 << 30;
+
+/// Random stream of token noise; dropout and other draws have theirs elsewhere.
+const NOISE_STREAM: u64 = 4 << 60;
 
 /// Utterances with their transcripts as labels.
 struct Transcribed {
@@ -90,6 +94,8 @@ pub struct AsrBatch {
     n_labels: usize,
     text_ids: Vec<Vec<u32>>,
     seconds: f64,
+    /// Whether the decoder has no part in this batch.
+    ctc_only: bool,
 }
 
 /// Worker-side half of [`AsrTask`].
@@ -98,6 +104,10 @@ pub struct AsrSource {
     words: Arc<Words>,
     speed: SpeedPerturb,
     masks: SpecAugment,
+    /// Share of decoder inputs that are replaced, and by ids below what.
+    noise: (f64, u32),
+    /// Micro-batches before the decoder joins.
+    ctc_only: u64,
     seed: u64,
 }
 
@@ -116,6 +126,7 @@ impl AsrSource {
         let n_labels = labels.iter().filter(|&&label| label != IGNORED).count();
         Ok(AsrBatch {
             seconds: frame_lengths.iter().sum::<usize>() as f64 / 100.0,
+            ctc_only: false,
             input_features,
             frame_lengths,
             decoder_input_ids: Tensor::from_vec(inputs, &[items.len(), longest], Device::Cpu)?,
@@ -123,6 +134,22 @@ impl AsrSource {
             n_labels,
             text_ids: items.iter().map(|&item| data.text_ids[item].clone()).collect(),
         })
+    }
+}
+
+impl AsrSource {
+    /// Replaces a share of the decoder's inputs, the prompt excepted, by random ids.
+    fn noisy(&self, mut inputs: Vec<i64>, width: usize, number: u64) -> Vec<i64> {
+        let mut rng = Philox::new(self.seed, NOISE_STREAM | number);
+        let (share, n_ids) = self.noise;
+        for row in inputs.chunks_mut(width) {
+            for id in row.iter_mut().skip(self.words.prompt.len()) {
+                if f64::from(rng.uniform()) < share {
+                    *id = i64::from(rng.below(n_ids));
+                }
+            }
+        }
+        inputs
     }
 }
 
@@ -143,7 +170,15 @@ impl BatchSource for AsrSource {
                 Ok(Arc::new(features))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        self.batch(&self.train, items, features)
+        let mut batch = self.batch(&self.train, items, features)?;
+        batch.ctc_only = number < self.ctc_only;
+        if self.noise.0 > 0.0 {
+            let inputs = batch.decoder_input_ids.to_vec::<i64>()?;
+            let noisy = self.noisy(inputs, batch.decoder_input_ids.shape()[1], number);
+            batch.decoder_input_ids =
+                Tensor::from_vec(noisy, batch.decoder_input_ids.shape(), Device::Cpu)?;
+        }
+        Ok(batch)
     }
 
     fn counts(&self, batch: &AsrBatch) -> Vec<f64> {
@@ -198,6 +233,7 @@ impl AsrTask {
             false => None,
         };
         let augment = &recipe.augment;
+        let source_vocabulary = words.tokenizer.vocab_size() as u32;
         let source = AsrSource {
             train,
             words,
@@ -209,6 +245,8 @@ impl AsrTask {
                 max_time_width: augment.time_mask_width,
                 ..SpecAugment::default()
             },
+            noise: (augment.token_noise, source_vocabulary),
+            ctc_only: recipe.loss.ctc_only_steps * recipe.batch.accumulate.max(1) as u64,
             seed: recipe.seed,
         };
         let (source, recipe) = (Arc::new(source), recipe.clone());
@@ -256,12 +294,18 @@ impl AsrTask {
             ..EncoderInput::new(&batch.input_features)
         };
         let memory = self.model.encode(ctx, &input)?;
-        let logits = self.model.decode(ctx, &batch.decoder_input_ids, &memory)?;
-        let options = CrossEntropyOptions {
-            ignore_index: IGNORED,
-            label_smoothing: if ctx.training() { self.recipe.loss.label_smoothing } else { 0.0 },
+        let sum = match batch.ctc_only {
+            true => Tensor::scalar(0.0, DType::F32, Device::Cpu)?,
+            false => {
+                let logits = self.model.decode(ctx, &batch.decoder_input_ids, &memory)?;
+                let smoothing = self.recipe.loss.label_smoothing;
+                let options = CrossEntropyOptions {
+                    ignore_index: IGNORED,
+                    label_smoothing: if ctx.training() { smoothing } else { 0.0 },
+                };
+                cross_entropy(&logits.flatten(0, 1)?, &batch.labels, options)?
+            }
         };
-        let sum = cross_entropy(&logits.flatten(0, 1)?, &batch.labels, options)?;
         let mut parts = vec![LossPart { name: "ce", sum, weight: 1.0 }];
         if let Some((weight, bias)) = &self.ctc_head {
             let states = &memory.last_hidden_state;
@@ -357,27 +401,6 @@ pub fn word_error_rate(
     Ok(wer(&references, texts, normalizer)?)
 }
 
-/// Training utterances within the recipe's duration bounds.
-pub(super) fn training_utterances(recipe: &Recipe) -> anyhow::Result<Vec<Utterance>> {
-    let data = &recipe.data;
-    let mut utterances = read_all(&data.train)?;
-    utterances.retain(|utterance| {
-        let seconds = utterance.duration_s.unwrap_or(0.0);
-        seconds >= data.min_duration_s
-            && (data.max_duration_s == 0.0 || seconds <= data.max_duration_s)
-    });
-    if data.limit > 0 {
-        utterances.truncate(data.limit);
-    }
-    ensure!(
-        !utterances.is_empty(),
-        "data.train: no utterance is between {} s and {} s",
-        data.min_duration_s,
-        data.max_duration_s
-    );
-    Ok(utterances)
-}
-
 fn open_whisper(recipe: &Recipe, tokenizer: &Tokenizer) -> anyhow::Result<Whisper> {
     let mut model = if recipe.model.dir.is_empty() {
         let mut config = WhisperConfig::open(&resolve_path(&recipe.model.config))?;
@@ -425,15 +448,4 @@ fn plan(train: &Transcribed, recipe: &Recipe) -> anyhow::Result<Arc<BatchPlan>> 
         })
         .collect();
     Ok(Arc::new(BatchPlan::new(lengths, batch_options(recipe), recipe.seed)?))
-}
-
-/// The recipe's `[batch]` section as the planner takes it.
-pub(super) fn batch_options(recipe: &Recipe) -> BatchOptions {
-    BatchOptions {
-        max_seconds: recipe.batch.max_seconds,
-        max_tokens: recipe.batch.max_tokens,
-        max_items: recipe.batch.max_items,
-        bucket_count: recipe.batch.bucket_count,
-        oversize: Oversize::Alone,
-    }
 }

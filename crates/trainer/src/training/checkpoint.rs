@@ -2,12 +2,12 @@
 //!
 //! A checkpoint is a folder `step-00000200` with `model.safetensors`, `optimizer.safetensors`
 //! (buffers of the task included) and `state.json`. It is written under another name, synced and
-//! renamed, so a folder of that name is always whole. The bytes are a function of the state
-//! alone: no clock, no host.
+//! renamed, and renamed again before it is deleted, so a folder of that name is always whole. The
+//! bytes are a function of the state alone: no clock, no host.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use model_zoo::Parameters;
@@ -17,6 +17,10 @@ use tensor_core::{AdamW, SafeTensors, Tensor, save_safetensors};
 use crate::guard::Guard;
 
 const PREFIX: &str = "step-";
+/// Before the name of a folder that is being written.
+const DRAFT: &str = ".draft-";
+/// Before the name of a folder that is being deleted.
+const OLD: &str = ".old-";
 
 /// What a checkpoint says beside its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,11 +88,9 @@ impl CheckpointStore {
         buffers: &[(String, Tensor)],
     ) -> anyhow::Result<()> {
         let target = self.path(state.step);
-        let draft = self.dir.join(format!(".draft-{:08}", state.step));
+        let draft = self.dir.join(format!("{DRAFT}{:08}", state.step));
         let write = || -> anyhow::Result<()> {
-            if draft.exists() {
-                fs::remove_dir_all(&draft)?;
-            }
+            self.sweep()?;
             fs::create_dir_all(&draft)?;
             parameters.save(&draft.join("model.safetensors"), None)?;
             let mut tensors = optimizer.state()?;
@@ -97,11 +99,10 @@ impl CheckpointStore {
             crate::atomic::write(&draft.join("state.json"), |file| {
                 Ok(serde_json::to_writer_pretty(file, state)?)
             })?;
-            if target.exists() {
-                fs::remove_dir_all(&target)?;
-            }
+            let replaced = if target.exists() { Some(self.retire(state.step)?) } else { None };
             fs::rename(&draft, &target)?;
-            Ok(())
+            sync_folder(&self.dir)?;
+            Ok(replaced.map_or(Ok(()), fs::remove_dir_all)?)
         };
         write().map_err(|error| {
             // Best effort: the error that matters is the first one.
@@ -167,9 +168,35 @@ impl CheckpointStore {
         let best: Vec<u64> = self.ranked(lower_is_better)?.into_iter().take(keep_best).collect();
         for step in steps {
             if !newest.contains(&step) && !best.contains(&step) {
-                let path = self.path(step);
-                fs::remove_dir_all(&path)
-                    .with_context(|| format!("{}: cannot delete", path.display()))?;
+                self.retire(step)
+                    .and_then(fs::remove_dir_all)
+                    .with_context(|| format!("{}: cannot delete", self.path(step).display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the name from a checkpoint that is to be deleted, so that a crash in the middle of
+    /// deleting it leaves no half of one; returns its new name.
+    fn retire(&self, step: u64) -> std::io::Result<PathBuf> {
+        let old = self.dir.join(format!("{OLD}{step:08}"));
+        if old.exists() {
+            fs::remove_dir_all(&old)?;
+        }
+        fs::rename(self.path(step), &old)?;
+        Ok(old)
+    }
+
+    /// Deletes what a crash left half written or half deleted.
+    fn sweep(&self) -> std::io::Result<()> {
+        if self.dir.exists() {
+            for entry in fs::read_dir(&self.dir)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if name.starts_with(DRAFT) || name.starts_with(OLD) {
+                    fs::remove_dir_all(entry.path())?;
+                }
             }
         }
         Ok(())
@@ -188,6 +215,18 @@ impl CheckpointStore {
     }
 }
 
+/// Flushes a folder's entries to the disk, without which a rename in it may be lost.
+#[cfg(unix)]
+fn sync_folder(dir: &Path) -> std::io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+/// Folders cannot be opened as files elsewhere; renames are left to the file system's journal.
+#[cfg(not(unix))]
+fn sync_folder(_dir: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Refuses to continue a run under another recipe or other data.
 ///
 /// Keys that do not change what a step computes may differ, and those in `allowed`.
@@ -201,8 +240,16 @@ pub fn check_same_run(
     data_hash: &str,
     allowed: &[String],
 ) -> anyhow::Result<()> {
-    const HARMLESS: &[&str] =
-        &["name", "output.", "train.threads", "train.log_every", "checkpoint.", "eval."];
+    const HARMLESS: &[&str] = &[
+        "name",
+        "output.",
+        "train.threads",
+        "train.log_every",
+        "checkpoint.every",
+        "checkpoint.keep_last",
+        "checkpoint.keep_best",
+        "eval.",
+    ];
     let may_differ = |key: &str| {
         HARMLESS.iter().any(|&free| key == free || (free.ends_with('.') && key.starts_with(free)))
             || allowed.iter().any(|free| free == key)
@@ -246,3 +293,6 @@ pub fn hash_manifests<S: AsRef<str>>(specs: &[S]) -> anyhow::Result<String> {
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,7 +129,8 @@ impl<'a, T: Task> Run<'a, T> {
                 let state = store.state(step)?;
                 check_same_run(&state, options.recipe_text, &data_hash, options.allow_change)?;
                 store.restore(step, &parameters, &mut optimizer, |read| task.load_buffers(read))?;
-                state
+                // What follows is computed under the recipe of now, allowed changes included.
+                LoopState { recipe: options.recipe_text.to_owned(), data_hash, ..state }
             }
             None => LoopState {
                 step: 0,
@@ -195,7 +196,7 @@ impl<'a, T: Task> Run<'a, T> {
             self.recipe.train.log_every,
         );
         let mut scores = Scores::new();
-        let mut evaluated_at = None;
+        let (mut evaluated_at, mut saved_at) = (None, None);
         while self.state.step < max_steps {
             let batches = match batches.next() {
                 Some(batches) => batches?,
@@ -225,19 +226,24 @@ impl<'a, T: Task> Run<'a, T> {
             let due = |every: u64| last || (every > 0 && now.is_multiple_of(every));
             let mut improved = None;
             if due(self.recipe.train.eval_every) {
-                scores = self.evaluate()?;
-                evaluated_at = Some(self.state.step);
+                scores = self.scores()?;
+                self.record("eval", &scores)?;
+                evaluated_at = Some(now);
                 progress.note(format!("step {}: {}", self.state.step, shown(&scores)));
                 improved = self.improvement(&scores);
             }
             if due(self.recipe.checkpoint.every) || improved.is_some() {
-                let metric = (evaluated_at == Some(self.state.step))
+                let metric = (evaluated_at == Some(now))
                     .then(|| self.metric_of(&scores))
                     .flatten();
                 self.save(metric)?;
+                saved_at = Some(now);
             }
             if self.options.interrupt.requested() && !last {
-                self.save(None)?;
+                // Saving again would drop the metric that was measured at this step.
+                if saved_at != Some(now) {
+                    self.save(None)?;
+                }
                 progress.finish(format!(
                     "stopped at step {} of {max_steps}; continue with --resume",
                     self.state.step
@@ -245,8 +251,9 @@ impl<'a, T: Task> Run<'a, T> {
                 return Ok(self.outcome(true, scores, began));
             }
         }
-        if evaluated_at != Some(self.state.step) {
-            scores = self.evaluate()?;
+        if evaluated_at.is_none() {
+            // Resumed after the last step, whose scores are in the metrics already.
+            scores = self.scores()?;
         }
         let outcome = self.outcome(false, scores, began);
         progress.finish(format!("{} steps in {:.0} s", self.state.step, outcome.seconds));
@@ -347,15 +354,10 @@ impl<'a, T: Task> Run<'a, T> {
         self.record("train", &fields)
     }
 
-    fn evaluate(&mut self) -> anyhow::Result<Scores> {
-        let scores: Scores = self
-            .task
-            .evaluate()?
-            .into_iter()
-            .map(|(name, value)| (format!("dev.{name}"), value))
-            .collect();
-        self.record("eval", &scores)?;
-        Ok(scores)
+    /// Scores on the development set, as they are named in the logs.
+    fn scores(&self) -> anyhow::Result<Scores> {
+        let scores = self.task.evaluate()?.into_iter();
+        Ok(scores.map(|(name, value)| (format!("dev.{name}"), value)).collect())
     }
 
     fn record(&mut self, group: &str, fields: &[(String, f64)]) -> anyhow::Result<()> {
@@ -368,7 +370,9 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     fn metric_of(&self, scores: &Scores) -> Option<f64> {
-        scores.iter().find(|(name, _)| *name == self.metric).map(|(_, value)| *value)
+        let found = scores.iter().find(|(name, _)| *name == self.metric);
+        // A score that is not a number ranks nowhere; as "best" it would never be beaten.
+        found.map(|(_, value)| *value).filter(|value| value.is_finite())
     }
 
     /// Notes a new best value of the checkpoint metric.
@@ -420,3 +424,6 @@ fn wall_time() -> f64 {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::tile::{dot, multiply, softmax_grads};
 use super::{AttentionInputs, AttentionShape, KEYS, KeptKeys, ROWS, Row, broadcast_strides, tiles};
-use crate::cpu::disjoint::DisjointRows;
+use crate::cpu::parallel::SharedMut;
 use crate::cpu::real::Real;
 use crate::cpu::tile_gemm::gemm_tile;
 
@@ -47,11 +47,7 @@ pub(crate) fn attention_backward<T: Real>(
     let n_outer = if shared_by_batch { 1 } else { shape.batch };
     let keys = inputs.kept_keys();
     let slabs: Vec<Option<BiasSlab<T>>> = {
-        let (q, k, v) = (
-            DisjointRows::new(&mut q, shape.head_dim),
-            DisjointRows::new(&mut k, shape.head_dim),
-            DisjointRows::new(&mut v, shape.value_dim),
-        );
+        let (q, k, v) = (SharedMut::new(&mut q), SharedMut::new(&mut k), SharedMut::new(&mut v));
         (0..n_outer * shape.kv_heads)
             .into_par_iter()
             .with_min_len(shape.grain(shape.rows()))
@@ -66,12 +62,13 @@ pub(crate) fn attention_backward<T: Real>(
                         scratch.item(inputs, &saved, keys, (b, kv_head), &q, slab.as_mut());
                         let (d, dv) = (shape.head_dim, shape.value_dim);
                         for c in 0..keys.len {
-                            let row = (b * shape.kv_len + keys.position(c)) * shape.kv_heads;
+                            let row =
+                                (b * shape.kv_len + keys.position(c)) * shape.kv_heads + kv_head;
                             // SAFETY: the rows of one (item, key/value head) belong to this work
                             // item alone.
                             unsafe {
-                                k.write(row + kv_head, &scratch.k_grad[c * d..][..d]);
-                                v.write(row + kv_head, &scratch.v_grad[c * dv..][..dv]);
+                                k.write(row * d, &scratch.k_grad[c * d..][..d]);
+                                v.write(row * dv, &scratch.v_grad[c * dv..][..dv]);
                             }
                         }
                     }
@@ -146,7 +143,7 @@ impl<T: Real> Scratch<T> {
         saved: &Saved<'_, T>,
         keys: &KeptKeys<'_, T>,
         (b, kv_head): (usize, usize),
-        q_grad: &DisjointRows<'_, T>,
+        q_grad: &SharedMut<'_, T>,
         mut slab: Option<&mut BiasSlab<T>>,
     ) {
         let shape = &inputs.shape;
@@ -170,7 +167,7 @@ impl<T: Real> Scratch<T> {
             }
             for (r, row) in rows.iter().enumerate() {
                 // SAFETY: a (query, head) pair belongs to one work item alone.
-                unsafe { q_grad.write(row.offset(shape, 1), &self.q_grad[r * d..][..d]) };
+                unsafe { q_grad.write(row.offset(shape, d), &self.q_grad[r * d..][..d]) };
             }
         }
     }

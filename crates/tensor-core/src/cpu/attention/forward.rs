@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::tile::{multiply, normalise, online_softmax, scale_rows};
 use super::{AttentionInputs, AttentionShape, KEYS, KeptKeys, ROWS, Row, tiles};
-use crate::cpu::disjoint::DisjointRows;
+use crate::cpu::parallel::SharedMut;
 use crate::cpu::real::Real;
 use crate::cpu::tile_gemm::gemm_tile;
 
@@ -24,8 +24,8 @@ pub(crate) fn attention_forward<T: Real>(inputs: &AttentionInputs<'_, T>) -> Att
     let mut lse = vec![T::NEG_INFINITY; n_rows];
     let keys = inputs.kept_keys();
     {
-        let output = DisjointRows::new(&mut output, shape.value_dim);
-        let lse = DisjointRows::new(&mut lse, 1);
+        let output = SharedMut::new(&mut output);
+        let lse = SharedMut::new(&mut lse);
         let n_blocks = shape.rows().div_ceil(ROWS);
         let tasks = (0..shape.batch * shape.kv_heads * n_blocks).into_par_iter();
         tasks.with_min_len(shape.grain(shape.rows().min(ROWS))).for_each_init(
@@ -43,7 +43,7 @@ pub(crate) fn attention_forward<T: Real>(inputs: &AttentionInputs<'_, T>) -> Att
                     // SAFETY: a (query, head) pair belongs to one work item alone, so no other
                     // thread touches its row of either array.
                     unsafe {
-                        output.write(row.offset(shape, 1), values);
+                        output.write(row.offset(shape, width), values);
                         lse.write(row.stat(shape), &scratch.max[r..=r]);
                     }
                 }

@@ -24,10 +24,10 @@ use tensor_core::{Context, CrossEntropyOptions, DType, Device, Philox, Tensor, c
 
 use self::distill::{Distiller, KdBatch};
 pub use self::teacher::TeacherVectors;
-use super::asr::{batch_options, training_utterances};
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::text::{open_tokenizer, text_of};
+use crate::dataset::{batch_options, training_utterances};
 use crate::losses::{IGNORED, mask_tokens};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{Objective, Recipe, resolve_path};
@@ -45,6 +45,27 @@ pub struct Taught {
     pub ids: Vec<Vec<u32>>,
     /// One vector an utterance, in the same order.
     pub teacher: Arc<TeacherVectors>,
+}
+
+impl Taught {
+    /// Tokenises transcripts, cut at `longest` ids, and runs the teacher over their audio.
+    fn read(
+        utterances: Vec<Utterance>,
+        recipe: &Recipe,
+        vocabulary: &Vocabulary,
+        longest: usize,
+        say: &dyn Fn(&str),
+    ) -> anyhow::Result<Self> {
+        let ids = utterances
+            .iter()
+            .map(|utterance| {
+                let text = text_of(utterance, &recipe.data)?;
+                Ok(vocabulary.tokenizer.encode_within(&text, longest)?)
+            })
+            .collect::<anyhow::Result<_>>()?;
+        let teacher = Arc::new(TeacherVectors::compute(&utterances, &recipe.teacher, say)?);
+        Ok(Self { utterances, ids, teacher })
+    }
 }
 
 /// The student's vocabulary.
@@ -171,17 +192,7 @@ impl TeachTask {
         let vocabulary = Arc::new(Vocabulary::new(tokenizer)?);
         let student = open_student(recipe, &vocabulary)?;
         let longest = student.bert.config.max_position_embeddings;
-        let read = |utterances: Vec<Utterance>| -> anyhow::Result<Taught> {
-            let ids = utterances
-                .iter()
-                .map(|utterance| {
-                    let text = text_of(utterance, &recipe.data)?;
-                    Ok(vocabulary.tokenizer.encode_within(&text, longest)?)
-                })
-                .collect::<anyhow::Result<_>>()?;
-            let teacher = Arc::new(TeacherVectors::compute(&utterances, &recipe.teacher, say)?);
-            Ok(Taught { utterances, ids, teacher })
-        };
+        let read = |utterances| Taught::read(utterances, recipe, &vocabulary, longest, say);
         let train = read(training_utterances(recipe)?)?;
         let dev = read(read_all(&recipe.data.dev)?)?;
         let mut parameters = student.parameters().clone();
@@ -211,18 +222,9 @@ impl TeachTask {
 
     /// Reads manifests with the teacher's vectors, for scoring.
     pub fn read(&self, specs: &[String], say: &dyn Fn(&str)) -> anyhow::Result<Taught> {
-        let utterances = read_all(specs)?;
         let longest = self.student.bert.config.max_position_embeddings;
-        let recipe = &self.source.recipe;
-        let ids = utterances
-            .iter()
-            .map(|utterance| {
-                let text = text_of(utterance, &recipe.data)?;
-                Ok(self.source.vocabulary.tokenizer.encode_within(&text, longest)?)
-            })
-            .collect::<anyhow::Result<_>>()?;
-        let teacher = Arc::new(TeacherVectors::compute(&utterances, &recipe.teacher, say)?);
-        Ok(Taught { utterances, ids, teacher })
+        let source = &self.source;
+        Taught::read(read_all(specs)?, &source.recipe, &source.vocabulary, longest, say)
     }
 }
 

@@ -1,0 +1,59 @@
+//! Matrix products against the `gemm` crate alone.
+
+use std::hint::black_box;
+
+use consonance_benches::{GEMM_SHAPES, Operands};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tensor_core::DType;
+
+fn products(c: &mut Criterion) {
+    for shape in GEMM_SHAPES {
+        let mut group = c.benchmark_group(format!("gemm/{}x{}x{}", shape.m, shape.n, shape.k));
+        group.throughput(Throughput::Elements(shape.flop() as u64));
+        for (dtype, name) in [(DType::F32, "f32"), (DType::BF16, "bf16")] {
+            let operands = Operands::new(*shape, dtype).expect("float dtypes can be drawn");
+            group.bench_function(name, |b| {
+                b.iter(|| black_box(operands.a.matmul(&operands.b).expect("shapes fit")));
+            });
+        }
+        let operands = Operands::new(*shape, DType::F32).expect("f32 can be drawn");
+        let a = operands.a.to_vec::<f32>().expect("f32");
+        let b = operands.b.to_vec::<f32>().expect("f32");
+        let threads = rayon::current_num_threads();
+        group.bench_function("gemm_crate_f32", |bencher| {
+            bencher.iter(|| {
+                let mut out = vec![0.0f32; shape.m * shape.n];
+                let (m, n, k) = (shape.m, shape.n, shape.k);
+                // SAFETY: the slices hold row-major (m, k), (k, n) and (m, n) matrices.
+                unsafe {
+                    gemm::gemm(
+                        m,
+                        n,
+                        k,
+                        out.as_mut_ptr(),
+                        1,
+                        n as isize,
+                        false,
+                        a.as_ptr(),
+                        1,
+                        k as isize,
+                        b.as_ptr(),
+                        1,
+                        n as isize,
+                        0.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        gemm::Parallelism::Rayon(threads),
+                    );
+                }
+                black_box(out)
+            });
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, products);
+criterion_main!(benches);

@@ -1,0 +1,115 @@
+use super::*;
+use crate::testing::{gradcheck, noise};
+use crate::{ErrorKind, Var};
+
+#[test]
+fn gradients_agree_with_finite_differences_in_every_layout() {
+    for (a, b) in [
+        (&[1, 1][..], &[1, 1][..]),
+        (&[3, 5], &[5, 2]),
+        (&[2, 3, 4], &[2, 4, 5]),
+        (&[2, 3, 4], &[4, 5]),
+        (&[3, 4], &[2, 4, 1]),
+        (&[2, 1, 3, 2], &[3, 2, 2]),
+    ] {
+        let inputs = [noise(a, 1), noise(b, 2)];
+        gradcheck(|x| x[0].matmul(&x[1]), &inputs);
+        // The same product through transposed views.
+        gradcheck(
+            |x| x[1].transpose(-1, -2)?.matmul(&x[0].transpose(-1, -2)?)?.transpose(-1, -2),
+            &inputs,
+        );
+    }
+    gradcheck(|x| x[0].matmul(&x[0].transpose(0, 1)?), &[noise(&[3, 4], 1)]);
+}
+
+#[test]
+fn linear_gradients_agree_with_finite_differences() {
+    for (x, outputs) in [(&[1][..], 1), (&[3, 5], 2), (&[2, 3, 4], 7)] {
+        let width = x[x.len() - 1];
+        let inputs = [noise(x, 1), noise(&[outputs, width], 2), noise(&[outputs], 3)];
+        gradcheck(|x| x[0].linear(&x[1], Some(&x[2])), &inputs);
+        gradcheck(|x| x[0].linear(&x[1], None), &inputs[..2]);
+    }
+    let inputs = [noise(&[4, 3], 1), noise(&[4, 2], 2)];
+    gradcheck(|x| x[0].transpose(0, 1)?.linear(&x[1].transpose(0, 1)?, None), &inputs);
+}
+
+#[test]
+fn products_agree_with_plain_loops() -> Result<()> {
+    let (a, b) = (noise(&[2, 3, 4], 1), noise(&[4, 5], 2));
+    let (x, y) = (a.to_vec_f64()?, b.to_vec_f64()?);
+    let out = a.matmul(&b)?;
+    assert_eq!(out.shape(), [2, 3, 5]);
+    for (at, got) in out.to_vec_f64()?.into_iter().enumerate() {
+        let (row, col) = (at / 5, at % 5);
+        let want: f64 = (0..4).map(|k| x[row * 4 + k] * y[k * 5 + col]).sum();
+        assert!((got - want).abs() < 1e-14);
+    }
+    let bias = noise(&[5], 3);
+    let affine = a.linear(&b.transpose(0, 1)?, Some(&bias))?.sub(&out.add(&bias)?)?;
+    assert!(affine.to_vec_f64()?.iter().all(|d| d.abs() < 1e-14));
+    Ok(())
+}
+
+#[test]
+fn frozen_operands_get_no_gradient() -> Result<()> {
+    let (x, w, b) =
+        (Var::new(noise(&[2, 3], 1)), Var::new(noise(&[4, 3], 2)), Var::new(noise(&[4], 3)));
+    for frozen in [&x, &w, &b] {
+        frozen.set_trainable(false);
+        let y = x.tensor().linear(&w.tensor(), Some(&b.tensor()))?;
+        let gradients = y.sum_all()?.backward()?;
+        assert!(gradients.get(frozen).is_none());
+        assert_eq!(gradients.len(), 2);
+        frozen.set_trainable(true);
+    }
+    Ok(())
+}
+
+#[test]
+fn mixed_dtypes_meet_in_the_wider_one() -> Result<()> {
+    let a = noise(&[5, 33], 1);
+    let b = noise(&[33, 7], 2);
+    let want = a.matmul(&b)?.to_vec_f64()?;
+    for (left, right, out, bound) in [
+        (DType::BF16, DType::BF16, DType::BF16, 0.15),
+        (DType::BF16, DType::F32, DType::F32, 0.05),
+        (DType::F16, DType::F16, DType::F16, 0.02),
+        (DType::F32, DType::F32, DType::F32, 1e-5),
+    ] {
+        let got = a.to_dtype(left)?.matmul(&b.to_dtype(right)?)?;
+        assert_eq!(got.dtype(), out);
+        for (got, want) in got.to_vec_f64()?.iter().zip(&want) {
+            assert!((got - want).abs() < bound, "{left} x {right}: {got} {want}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn operands_that_do_not_fit_are_refused_with_their_shapes() {
+    let text = |result: Result<Tensor>| result.unwrap_err().to_string();
+    assert_eq!(
+        text(noise(&[2, 3], 1).matmul(&noise(&[4, 2], 1))),
+        "matmul: [2, 3] x [4, 2], expected (.., M, K) x (.., K, N)"
+    );
+    assert_eq!(
+        text(noise(&[2, 3], 1).linear(&noise(&[4, 2], 1), None)),
+        "linear: input [2, 3], weight [4, 2], bias None, expected (.., I), (O, I), (O)"
+    );
+    let ids = Tensor::arange(4, Device::Cpu).unwrap().reshape(&[2, 2]).unwrap();
+    let error = noise(&[2, 2], 1).matmul(&ids).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DType);
+    assert_eq!(ids.matmul(&ids).unwrap_err().kind(), ErrorKind::DType);
+}
+
+#[test]
+fn an_empty_inner_extent_gives_the_bias() -> Result<()> {
+    let empty = |shape: &[usize]| Tensor::zeros(shape, DType::F32, Device::Cpu);
+    let bias = Tensor::ones(&[2], DType::F32, Device::Cpu)?;
+    assert_eq!(empty(&[3, 0])?.matmul(&empty(&[0, 2])?)?.to_vec::<f32>()?, [0.0; 6]);
+    let y = empty(&[3, 0])?.linear(&empty(&[2, 0])?, Some(&bias))?;
+    assert_eq!(y.to_vec::<f32>()?, [1.0; 6]);
+    Ok(())
+}

@@ -1,0 +1,3 @@
+use crate::world::World;
+#[test]
+fn probe() { let _ = World::new(); }

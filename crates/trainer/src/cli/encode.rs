@@ -72,8 +72,7 @@ fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
         let (features, n_frames) = window
             .features(&log_mel, &samples)
             .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
-        let input =
-            EncoderInput { output_hidden_states: true, ..EncoderInput::new(&features) };
+        let input = EncoderInput { output_hidden_states: true, ..EncoderInput::new(&features) };
         let output = encoder.forward(&Context::eval(), &input)?;
         collected.lengths.push(samples.len().div_ceil(320).min(output.lengths[0]) as i64);
         collected.positions.push(n_frames.div_ceil(2) as i64);
@@ -84,7 +83,10 @@ fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     }
     let mut named = collected.named(&chosen)?;
     let positions = collected.positions.clone();
-    named.push(("encoder_lengths".into(), Tensor::from_vec(positions, &[utterances.len()], Device::Cpu)?));
+    named.push((
+        "encoder_lengths".into(),
+        Tensor::from_vec(positions, &[utterances.len()], Device::Cpu)?,
+    ));
     if args.features {
         named.push(("input_features".into(), pad(&collected.features, 2)?));
     }

@@ -32,10 +32,7 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if !args.data.is_empty() {
         recipe.data.test = args.data.clone();
     }
-    ensure!(
-        !recipe.data.test.is_empty(),
-        "recipe: data.test is empty (hint: --data MANIFEST)"
-    );
+    ensure!(!recipe.data.test.is_empty(), "recipe: data.test is empty (hint: --data MANIFEST)");
     let scores = on_threads(args.threads, || systems::evaluate(&args.run, &recipe))?;
     println!("{}", serde_json::to_string_pretty(&scores)?);
     Ok(())

@@ -109,9 +109,7 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 fn check_device(device: &str) -> anyhow::Result<()> {
     match device {
         "auto" | "cpu" => Ok(()),
-        cuda if cuda.starts_with("cuda") => {
-            Ok(tensor_core::Device::Cuda(0).ensure_available()?)
-        }
+        cuda if cuda.starts_with("cuda") => Ok(tensor_core::Device::Cuda(0).ensure_available()?),
         other => bail!("--device is `{other}`, expected auto or cpu"),
     }
 }

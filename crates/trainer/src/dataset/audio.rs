@@ -119,8 +119,8 @@ impl Window {
         }
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("{}: cannot read", path.display()))?;
-        let json: serde_json::Value = serde_json::from_str(&text)
-            .with_context(|| format!("{}: not JSON", path.display()))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| format!("{}: not JSON", path.display()))?;
         let padded = json.get("pad_to_window").and_then(serde_json::Value::as_bool);
         Ok(if padded.unwrap_or(true) { Self::Padded(longest) } else { Self::Free(longest) })
     }

@@ -83,7 +83,10 @@ impl CustomOp for TokenMmd<'_> {
             .collect();
         let grad = Tensor::from_vec(grad, student.shape(), Device::Cpu)?;
         let sum = values.iter().sum::<f64>() as f32;
-        Ok((Tensor::from_vec(vec![sum], &[], Device::Cpu)?, Box::new(Scaled { grad, constants: 1 })))
+        Ok((
+            Tensor::from_vec(vec![sum], &[], Device::Cpu)?,
+            Box::new(Scaled { grad, constants: 1 }),
+        ))
     }
 }
 
@@ -162,9 +165,8 @@ fn exp_non_positive(x: f32) -> f32 {
 }
 
 fn poly_token(student: &[f32], teacher: &[f32], grad: &mut [f32]) -> f64 {
-    let mean_square = |xs: &[f32]| {
-        xs.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / xs.len() as f64
-    };
+    let mean_square =
+        |xs: &[f32]| xs.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / xs.len() as f64;
     let gap = mean_square(student) - mean_square(teacher);
     for (slot, &x) in grad.iter_mut().zip(student) {
         *slot = (4.0 * gap * f64::from(x) / student.len() as f64) as f32;

@@ -20,8 +20,7 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     let mut task = AsrTask::new(recipe)?;
     let parameters = task.model().parameters().total();
     (experiment.say)(&format!("model: {parameters} parameters"));
-    let outcome =
-        train(&mut task, recipe, &experiment.options(dir, "asr", &resolved.text))?;
+    let outcome = train(&mut task, recipe, &experiment.options(dir, "asr", &resolved.text))?;
     if outcome.interrupted {
         return Ok(Ending::Stopped);
     }
@@ -107,5 +106,7 @@ fn test_scores(
             "normalizer": Normalizer::Basic.to_string(),
         }))
     };
-    Ok(json!({ "all": score(&all)?, "seen_speakers": score(&seen)?, "unseen_speakers": score(&unseen)? }))
+    Ok(
+        json!({ "all": score(&all)?, "seen_speakers": score(&seen)?, "unseen_speakers": score(&unseen)? }),
+    )
 }

@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use model_zoo::Parameters;
 use serde_json::{Map, Value, json};
 
+pub use self::present::write_transcripts;
 use crate::interrupt::Interrupt;
 use crate::log::ProgressMode;
 use crate::recipe::{Recipe, Resolved, Task};
 use crate::report::Table;
-pub use self::present::write_transcripts;
 use crate::tasks::Scores;
 use crate::training::{CheckpointStore, Outcome, RunOptions};
 

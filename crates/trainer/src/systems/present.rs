@@ -33,12 +33,7 @@ pub fn write_transcripts(
 }
 
 /// Series of a run folder's metrics as one plot; a series without points is left out.
-pub(super) fn curve(
-    dir: &Path,
-    title: &str,
-    names: &[&str],
-    log_y: bool,
-) -> anyhow::Result<Curve> {
+pub(super) fn curve(dir: &Path, title: &str, names: &[&str], log_y: bool) -> anyhow::Result<Curve> {
     curve_of_runs(&[("", dir)], title, names, log_y)
 }
 

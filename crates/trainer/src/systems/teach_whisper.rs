@@ -196,7 +196,9 @@ fn comparison(summary: &Value, runs: &[(&str, PathBuf)]) -> Table {
             let others = values.iter().enumerate().filter(|(other, _)| *other != column);
             let wins = value.is_some_and(|value| {
                 others.clone().count() > 0
-                    && others.clone().all(|(_, other)| other.is_none_or(|other| better(value, other)))
+                    && others
+                        .clone()
+                        .all(|(_, other)| other.is_none_or(|other| better(value, other)))
             });
             if wins {
                 stressed.push((rows.len(), column + 1));

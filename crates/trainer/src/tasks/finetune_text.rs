@@ -247,7 +247,11 @@ fn seen_classes(utterances: &[Utterance], field: &str) -> Vec<String> {
             Some(Value::Array(entries)) => {
                 entries.iter().filter_map(Value::as_str).map(str::to_owned).collect()
             }
-            _ => utterance.field(field).map(|label| label.into_owned()).into_iter().collect::<Vec<_>>(),
+            _ => utterance
+                .field(field)
+                .map(|label| label.into_owned())
+                .into_iter()
+                .collect::<Vec<_>>(),
         })
         .collect();
     classes.sort();
@@ -293,9 +297,9 @@ fn target(utterance: &Utterance, recipe: &Recipe, classes: &[String]) -> anyhow:
             };
             let mut row = vec![0.0; classes.len()];
             for entry in entries {
-                let name = entry
-                    .as_str()
-                    .with_context(|| format!("{place}: {field} holds {entry}, expected a string"))?;
+                let name = entry.as_str().with_context(|| {
+                    format!("{place}: {field} holds {entry}, expected a string")
+                })?;
                 row[index(name)?] = 1.0;
             }
             row

@@ -134,9 +134,7 @@ impl CheckpointStore {
         step: u64,
         parameters: &Parameters,
         optimizer: &mut AdamW,
-        load_buffers: impl FnOnce(
-            &dyn Fn(&str) -> tensor_core::Result<Tensor>,
-        ) -> anyhow::Result<()>,
+        load_buffers: impl FnOnce(&dyn Fn(&str) -> tensor_core::Result<Tensor>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let dir = self.path(step);
         parameters.load(&dir.join("model.safetensors"))?;
@@ -289,7 +287,8 @@ pub fn hash_manifests<S: AsRef<str>>(specs: &[S]) -> anyhow::Result<String> {
         let spec = spec.as_ref();
         let path = crate::manifest::ManifestSpec::parse(spec)?.path;
         hasher.update(spec.rsplit('/').next().unwrap_or(spec).as_bytes());
-        hasher.update(&fs::read(&path).map_err(|e| anyhow!("{}: cannot read: {e}", path.display()))?);
+        hasher
+            .update(&fs::read(&path).map_err(|e| anyhow!("{}: cannot read: {e}", path.display()))?);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

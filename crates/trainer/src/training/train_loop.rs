@@ -148,8 +148,7 @@ impl<'a, T: Task> Run<'a, T> {
             Some(step) => MetricsLog::resume(metrics_path, step)?,
             None => MetricsLog::create(metrics_path)?,
         };
-        let events =
-            EventWriter::create(&options.dir.join("tensorboard"), wall_time(), newest)?;
+        let events = EventWriter::create(&options.dir.join("tensorboard"), wall_time(), newest)?;
         let written = &recipe.checkpoint.metric;
         let (lower_is_better, metric) = match written.strip_prefix('-') {
             Some(name) => (true, name.to_owned()),
@@ -175,8 +174,7 @@ impl<'a, T: Task> Run<'a, T> {
         let began = Instant::now();
         let (max_steps, accumulate) =
             (self.recipe.schedule.max_steps, self.recipe.batch.accumulate.max(1) as u64);
-        let (source, plan, overfit) =
-            (self.task.source(), self.task.plan(), self.options.overfit);
+        let (source, plan, overfit) = (self.task.source(), self.task.plan(), self.options.overfit);
         let mut batches = Prefetcher::new(PREFETCH_DEPTH, 1, self.state.step, move |step| {
             (0..accumulate)
                 .map(|k| {
@@ -233,9 +231,7 @@ impl<'a, T: Task> Run<'a, T> {
                 improved = self.improvement(&scores);
             }
             if due(self.recipe.checkpoint.every) || improved.is_some() {
-                let metric = (evaluated_at == Some(now))
-                    .then(|| self.metric_of(&scores))
-                    .flatten();
+                let metric = (evaluated_at == Some(now)).then(|| self.metric_of(&scores)).flatten();
                 self.save(metric)?;
                 saved_at = Some(now);
             }
@@ -271,10 +267,7 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     /// Forward, backward and update over the micro-batches of one step.
-    fn step(
-        &mut self,
-        batches: &[<T::Source as BatchSource>::Batch],
-    ) -> anyhow::Result<Step> {
+    fn step(&mut self, batches: &[<T::Source as BatchSource>::Batch]) -> anyhow::Result<Step> {
         let source = self.task.source();
         // Counts over the whole step, so that unequal micro-batches weigh by their terms.
         let mut counts: Vec<f64> = Vec::new();
@@ -362,7 +355,8 @@ impl<'a, T: Task> Run<'a, T> {
 
     fn record(&mut self, group: &str, fields: &[(String, f64)]) -> anyhow::Result<()> {
         let now = self.state.step;
-        self.metrics.append(now, fields.iter().map(|(name, value)| (name.as_str(), (*value).into())))?;
+        self.metrics
+            .append(now, fields.iter().map(|(name, value)| (name.as_str(), (*value).into())))?;
         let tags: Vec<(String, f64)> =
             fields.iter().map(|(name, value)| (format!("{group}/{name}"), *value)).collect();
         let scalars = tags.iter().map(|(tag, value)| (tag.as_str(), *value));
@@ -411,7 +405,13 @@ fn freeze_parameters(parameters: &Parameters, recipe: &Recipe) -> anyhow::Result
 fn summary(step: &Step) -> String {
     let parts: Vec<String> =
         step.parts.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-    format!("loss {:.4}  {}  lr {:.1e}  |g| {:.2}", step.loss, parts.join("  "), step.lr, step.grad_norm)
+    format!(
+        "loss {:.4}  {}  lr {:.1e}  |g| {:.2}",
+        step.loss,
+        parts.join("  "),
+        step.lr,
+        step.grad_norm
+    )
 }
 
 fn shown(scores: &Scores) -> String {

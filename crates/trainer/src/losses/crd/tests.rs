@@ -310,10 +310,9 @@ fn an_update_moves_the_clips_of_the_batch_alone() {
     let (mut bank, student, teacher, _) = small_bank();
     let before = bank.clone();
     bank.update(&[5, 2], &student, &teacher, 0.75).unwrap();
-    for (old, new, fresh) in [
-        (&before.student, &bank.student, &student),
-        (&before.teacher, &bank.teacher, &teacher),
-    ] {
+    for (old, new, fresh) in
+        [(&before.student, &bank.student, &student), (&before.teacher, &bank.teacher, &teacher)]
+    {
         for row in 0..7 {
             let of = |x: &Tensor, row: usize| x.select(0, row).unwrap().to_vec_f64().unwrap();
             let Some(anchor) = [5, 2].iter().position(|&clip| clip == row) else {

@@ -31,8 +31,7 @@ fn values_and_gradients_are_those_of_the_formulas_in_f64() {
         for case in cases(name) {
             let tokens = case.tokens();
             let hidden = case.leaf("hidden");
-            let (mut student, mut teacher) =
-                (tokens.pick(&hidden.tensor()), case.tensor("audio"));
+            let (mut student, mut teacher) = (tokens.pick(&hidden.tensor()), case.tensor("audio"));
             if case.flag("l2_normalize") {
                 student = student.l2_normalize(-1, 1e-12).unwrap();
                 teacher = teacher.l2_normalize(-1, 1e-12).unwrap();

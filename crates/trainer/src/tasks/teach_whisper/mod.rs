@@ -288,7 +288,9 @@ fn mlm_loss(
     let labels = Tensor::from_vec(batch.labels.clone(), &[batch.labels.len()], Device::Cpu)?;
     let right = match ctx.records_graph() {
         true => 0,
-        false => logits.argmax(-1)?.eq(&labels)?.to_vec::<u8>()?.iter().filter(|&&v| v != 0).count(),
+        false => {
+            logits.argmax(-1)?.eq(&labels)?.to_vec::<u8>()?.iter().filter(|&&v| v != 0).count()
+        }
     };
     Ok((cross_entropy(&logits, &labels, CrossEntropyOptions::default())?, right))
 }

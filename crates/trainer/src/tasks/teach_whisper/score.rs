@@ -54,14 +54,14 @@ impl TeachTask {
     /// Retrieval through a linear map from pooled student states to teacher vectors, fitted on
     /// the training set: what the student's states hold of the audio, whatever the objective.
     pub fn probe_retrieval(&self, test: &Taught) -> anyhow::Result<Scores> {
-        let (train_states, test_states) =
-            (self.pooled(&self.source.train)?, self.pooled(test)?);
+        let (train_states, test_states) = (self.pooled(&self.source.train)?, self.pooled(test)?);
         let rows = |data: &Taught| -> Vec<Vec<f64>> {
             (0..data.utterances.len())
                 .map(|k| data.teacher.row(k).iter().map(|&v| f64::from(v)).collect())
                 .collect()
         };
-        let scores = probe::scores(&train_states, &rows(&self.source.train), &test_states, &rows(test))?;
+        let scores =
+            probe::scores(&train_states, &rows(&self.source.train), &test_states, &rows(test))?;
         let n = test.utterances.len();
         ranking("probe", &scores, n)
     }
@@ -102,7 +102,12 @@ impl TeachTask {
     }
 
     /// The student's last states on text without masks.
-    fn clean_states(&self, ctx: &Context, data: &Taught, items: &[usize]) -> anyhow::Result<Tensor> {
+    fn clean_states(
+        &self,
+        ctx: &Context,
+        data: &Taught,
+        items: &[usize],
+    ) -> anyhow::Result<Tensor> {
         let rows: Vec<Vec<u32>> = items.iter().map(|&item| data.ids[item].clone()).collect();
         let input = BertInput::from_ids(&rows, self.source.vocabulary.pad, Device::Cpu)?;
         Ok(self.student.bert.forward(ctx, &input)?.last_hidden_state)
@@ -116,7 +121,6 @@ impl TeachTask {
         order.chunks(size).map(<[usize]>::to_vec).collect()
     }
 }
-
 
 /// Text-to-audio retrieval by the dot product of unit vectors.
 fn retrieval(name: &str, text: &[f32], audio: &[f32], n: usize) -> anyhow::Result<Scores> {

@@ -55,9 +55,9 @@ impl TeacherVectors {
                 if encoded % 100 == 0 {
                     say(&format!("teacher: {done} of {} utterances", utterances.len()));
                 }
-                let vector = runner
-                    .vector(&samples)
-                    .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
+                let vector = runner.vector(&samples).with_context(|| {
+                    format!("{}: utterance `{}`", utterance.place, utterance.id)
+                })?;
                 Ok(bytemuck::cast_slice::<f32, u8>(&vector).to_vec())
             };
             let key = Key::of(&[model_key.as_bytes(), bytemuck::cast_slice(&samples)]);

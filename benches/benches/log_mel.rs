@@ -6,34 +6,13 @@ use std::hint::black_box;
 
 use audio_frontend::log_mel::N_SAMPLES;
 use audio_frontend::{Features, LogMel, resample};
+use consonance_benches::{LOG_MEL_CASES, LogMelCase, signal};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-
-/// Two tones and a little noise, the same as in the peer script.
-fn signal(n: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    (0..n)
-        .map(|i| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let noise = f64::from(state >> 8) / f64::from(1 << 24) - 0.5;
-            let t = i as f64 / 16_000.0;
-            let tones = 0.3 * (2765.0 * t).sin() + 0.2 * (9425.0 * t).sin();
-            (tones + 0.05 * noise) as f32
-        })
-        .collect()
-}
 
 fn log_mel(c: &mut Criterion) {
     let window = signal(N_SAMPLES);
-    // The window is what every Whisper encoder reads; 128 bands are large-v3's; 10 s is the mean length of
-    // read speech, where the padding is free; 10 s unpadded is what training on short clips uses.
-    let cases = [
-        ("window_30s_80", 80, N_SAMPLES, N_SAMPLES),
-        ("window_30s_128", 128, N_SAMPLES, N_SAMPLES),
-        ("clip_10s_padded_80", 80, 160_000, N_SAMPLES),
-        ("clip_10s_80", 80, 160_000, 160_000),
-    ];
     let mut group = c.benchmark_group("log_mel");
-    for (name, n_mels, n_samples, padded) in cases {
+    for &LogMelCase { name, n_mels, n_samples, padded } in LOG_MEL_CASES {
         let front_end = LogMel::new(n_mels);
         let (mut scratch, mut features) = (front_end.scratch(), Features::default());
         group.throughput(Throughput::Elements(n_samples as u64));

@@ -3,10 +3,12 @@
 //! Names and shapes are those of the scripts in `benches/peers`, which do the same work in PyTorch.
 
 mod bert;
+mod log_mel;
 mod matmul;
 mod whisper;
 
 pub use bert::BertWork;
+pub use log_mel::{LOG_MEL_CASES, LogMelCase, signal};
 pub use matmul::{GEMM_SHAPES, GemmShape, Operands};
 pub use whisper::WhisperWork;
 
@@ -33,5 +35,6 @@ pub fn workloads() -> anyhow::Result<Vec<Workload>> {
     let mut all = BertWork::workloads()?;
     all.extend(WhisperWork::workloads()?);
     all.extend(matmul::workloads()?);
+    all.extend(log_mel::workloads());
     Ok(all)
 }

@@ -53,11 +53,7 @@ fn run() -> anyhow::Result<()> {
     }
     let rows: Vec<Row> = order
         .into_iter()
-        .map(|key| Row {
-            ours: percentiles(&ours[&key]),
-            peer: peers.get(&key).copied(),
-            key,
-        })
+        .map(|key| Row { ours: percentiles(&ours[&key]), peer: peers.get(&key).copied(), key })
         .collect();
     print!("{}", table(&rows, &options));
     if let Some(path) = &options.record {
@@ -121,17 +117,37 @@ fn time_peers(options: &Options, times: &mut BTreeMap<Key, [f64; 3]>) -> anyhow:
             .args(["--samples", &options.samples.max(10).to_string()])
             .output()
             .with_context(|| format!("{python}: cannot start"))?;
-        ensure!(
-            output.status.success(),
-            "{script}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             let Ok(json) = serde_json::from_str::<serde_json::Value>(line) else { continue };
             let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
             let ms = |name: &str| json[name].as_f64().unwrap_or(f64::NAN);
             let key = (text("bench"), text("shape"), text("dtype"));
             times.insert(key, [ms("p20_ms"), ms("p50_ms"), ms("p80_ms")]);
+        }
+    }
+    time_front_ends(python, &folder.join("log_mel.py"), times)
+}
+
+/// The two front ends, whose script prints one object with medians alone.
+fn time_front_ends(
+    python: &str,
+    script: &Path,
+    times: &mut BTreeMap<Key, [f64; 3]>,
+) -> anyhow::Result<()> {
+    eprintln!("peer: log_mel.py");
+    let output = Command::new(python).arg(script).output()?;
+    if !output.status.success() {
+        eprintln!("peer: log_mel.py did not run (hint: pip install openai-whisper librosa soxr)");
+        return Ok(());
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("log_mel.py: not JSON")?;
+    for (case, medians) in json["log_mel"].as_object().into_iter().flatten() {
+        for peer in ["openai_whisper", "librosa"] {
+            let median = medians[peer].as_f64().unwrap_or(f64::NAN);
+            let key = (format!("log_mel_{peer}"), case.clone(), "f32".to_owned());
+            times.insert(key, [median; 3]);
         }
     }
     Ok(())

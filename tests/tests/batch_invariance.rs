@@ -21,9 +21,17 @@ fn transcripts_are_the_same_alone_and_in_batches_of_any_size() {
     let world = World::new();
     let recipe = world.asr_recipe();
     // Long enough that texts follow the sound.
-    let sets = ["schedule.max_steps=400", "schedule.warmup_steps=20", "augment.speed=[1.0]",
-        "augment.time_masks=0", "augment.freq_masks=0", "model.dropout=0.0", "train.eval_every=200",
-        "checkpoint.every=200", "loss.label_smoothing=0.0"];
+    let sets = [
+        "schedule.max_steps=400",
+        "schedule.warmup_steps=20",
+        "augment.speed=[1.0]",
+        "augment.time_masks=0",
+        "augment.freq_masks=0",
+        "model.dropout=0.0",
+        "train.eval_every=200",
+        "checkpoint.every=200",
+        "loss.label_smoothing=0.0",
+    ];
     let sets = sets.iter().flat_map(|set| ["--set", set]);
     succeed(world.command(&["train", &recipe, "--quiet", "--out", "run"]).args(sets));
     // Clips at their own length, and clips in a window filled up with silence.
@@ -42,7 +50,11 @@ fn transcripts_are_the_same_alone_and_in_batches_of_any_size() {
         let texts: BTreeSet<&String> = alone.iter().map(|(_, text)| text).collect();
         assert!(texts.len() > 3, "{padded}: too few texts to tell apart: {texts:?}");
         for batch_items in ["2", "7", "64"] {
-            assert_eq!(transcribe(&["manifest.jsonl"], batch_items), alone, "{padded} {batch_items}");
+            assert_eq!(
+                transcribe(&["manifest.jsonl"], batch_items),
+                alone,
+                "{padded} {batch_items}"
+            );
         }
         let files = ["audio/u03.wav", "audio/u00.wav", "audio/u29.wav"];
         let expected: Vec<_> = [3, 0, 29].map(|at: usize| alone[at].clone()).into();

@@ -1,8 +1,11 @@
 //! Whole-system tests: the program on a small world of synthetic speech.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test, helpers included")]
+
 mod bad_input;
 mod batch_invariance;
 mod cli;
 mod memory_bank;
+#[cfg(unix)]
 mod resume;
 mod world;

@@ -1,6 +1,8 @@
 //! What a step leaves in the memory bank of `teach-whisper`.
 
 use tensor_core::{Context, Tensor};
+use trainer::host::Host;
+use trainer::interrupt::Interrupt;
 use trainer::recipe::Recipe;
 use trainer::tasks::teach_whisper::TeachTask;
 use trainer::tasks::{BatchSource, Task};
@@ -21,7 +23,8 @@ fn a_skipped_step_leaves_the_bank_alone_and_a_good_one_moves_its_clips() {
     let world = World::new();
     let sets = ["teacher.cache_mb=0".to_owned()];
     let recipe = Recipe::load(&world.teach_recipe(), &sets).unwrap().recipe;
-    let mut task = TeachTask::new(&recipe, &|_| {}).unwrap();
+    let interrupt = Interrupt::manual();
+    let mut task = TeachTask::new(&recipe, &Host::quiet(&interrupt)).unwrap();
     let (source, plan) = (task.source(), task.plan());
     let items = plan.batch(0);
     let batch = source.make(0, &items).unwrap();

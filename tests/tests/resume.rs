@@ -1,51 +1,36 @@
 //! A run that is killed and resumed ends with the bytes of an unbroken one.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use tensor_core::Philox;
 
-use crate::world::{World, read_json, succeed};
+use crate::world::{World, assert_same_files, read_json, succeed};
 
-/// Kills that came after the end of a run; then a run was too short for this machine.
-const MAX_LATE_KILLS: usize = 10;
+/// Signals that may come after the end of a run; more, and runs are too short for this machine.
+const MAX_LATE: usize = 10;
 
-/// Every file below a folder with its bytes.
-pub fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn collect(root: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(root, &path, found);
-            } else {
-                let name = path.strip_prefix(root).unwrap().display().to_string();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    collect(root, root, &mut found);
-    found
-}
-
-/// Fails with the names of files that differ or are there once.
-#[track_caller]
-pub fn assert_same_files(got: &Path, expected: &Path) {
-    let (got, expected) = (files(got), files(expected));
-    let names = got.keys().chain(expected.keys());
-    let differing: Vec<&String> = names.filter(|name| got.get(*name) != expected.get(*name)).collect();
-    assert!(differing.is_empty(), "differ: {differing:?}");
-    assert!(!expected.is_empty());
-}
-
-/// Starts a run in `out` and kills it once its metrics show `step` or a later one.
+/// Starts a run in `out` and kills it with SIGKILL once its metrics show `step` or a later one.
 pub fn kill_at(world: &World, recipe: &str, out: &str, metrics: &str, step: u64, threads: &str) {
-    for _ in 0..MAX_LATE_KILLS {
+    let status = end_at(world, recipe, out, metrics, step, threads, Child::kill);
+    assert_eq!(status.signal(), Some(9));
+}
+
+/// Ends a run by `end`, again from the start when that came after the run's own end.
+fn end_at(
+    world: &World,
+    recipe: &str,
+    out: &str,
+    metrics: &str,
+    step: u64,
+    threads: &str,
+    end: fn(&mut Child) -> std::io::Result<()>,
+) -> ExitStatus {
+    for _ in 0..MAX_LATE {
         let _ = fs::remove_dir_all(world.path(out));
         let mut child = world
             .command(&["train", recipe, "--quiet", "--out", out])
@@ -57,13 +42,13 @@ pub fn kill_at(world: &World, recipe: &str, out: &str, metrics: &str, step: u64,
         while child.try_wait().unwrap().is_none() && last_step(&path) < step {
             std::thread::sleep(Duration::from_millis(1));
         }
-        // A child that has ended already cannot be killed, which the status tells.
-        let _ = child.kill();
-        if child.wait().unwrap().signal() == Some(9) {
-            return;
+        end(&mut child).unwrap();
+        let status = child.wait().unwrap();
+        if !status.success() {
+            return status;
         }
     }
-    panic!("{recipe}: ended before step {step} was seen, {MAX_LATE_KILLS} times");
+    panic!("{recipe}: ended before step {step} was seen, {MAX_LATE} times");
 }
 
 /// The last step of a metrics file; 0 when there is none.
@@ -98,10 +83,7 @@ fn check(world: &World, recipe: &str, below: &str, seed: u64) {
         succeed(world.command(&resume).env("RAYON_NUM_THREADS", "1"));
         for folder in ["checkpoints", "model"] {
             let below = format!("{below}{folder}");
-            assert_same_files(
-                &world.path(&out).join(&below),
-                &world.path("whole").join(&below),
-            );
+            assert_same_files(&world.path(&out).join(&below), &world.path("whole").join(&below));
         }
         assert_eq!(summary(&world.path(&out)), summary(&world.path("whole")));
     }
@@ -126,4 +108,23 @@ fn speech_recognition_resumes_to_the_same_bytes() {
     check(&world, &recipe, "", 2);
     let transcripts = |run: &str| fs::read(world.path(run).join("test_transcripts.jsonl")).unwrap();
     assert!(transcripts("broken-1") == transcripts("whole"));
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_saves_first_and_resumes_to_the_same_bytes() {
+    let world = World::new();
+    let recipe = world.asr_recipe();
+    succeed(&mut world.command(&["train", &recipe, "--quiet", "--out", "whole"]));
+    let ask = |child: &mut Child| {
+        Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().map(drop)
+    };
+    let status = end_at(&world, &recipe, "run", "metrics.jsonl", 4, "2", ask);
+    assert_eq!(status.code(), Some(130), "as shells report it");
+    let last = last_step(&world.path("run/metrics.jsonl"));
+    let saved = world.path("run/checkpoints").join(format!("step-{last:08}"));
+    assert!(saved.exists(), "the step it stopped after is saved: {}", saved.display());
+    succeed(&mut world.command(&["train", &recipe, "--quiet", "--out", "run", "--resume"]));
+    for folder in ["checkpoints", "model"] {
+        assert_same_files(&world.path("run").join(folder), &world.path("whole").join(folder));
+    }
 }

@@ -1,6 +1,7 @@
 //! A folder with everything a run needs: sound, a manifest, tokenizers, models and recipes, all
 //! made here and small.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use tensor_core::{DType, Device};
 const WORDS: [&str; 8] = ["red", "green", "blue", "one", "two", "three", "yes", "no"];
 const SAMPLE_RATE: u32 = 16_000;
 /// Samples of a word.
-const WORD_SAMPLES: usize = 1_920;
+const WORD_SAMPLES: usize = 2_400;
 const UTTERANCES: usize = 30;
 
 /// The folder; it goes when this is dropped.
@@ -72,10 +73,13 @@ impl World {
         let root = Builder::random(seed, DType::F32, Device::Cpu);
         Whisper::new(&root, &config).unwrap().save_hf_folder(&self.path(name), None).unwrap();
         self.copy("whisper/tokenizer.json", &format!("{name}/tokenizer.json"));
-        self.write_json(&format!("{name}/preprocessor_config.json"), &json!({
-            "feature_size": 80, "sampling_rate": 16000, "n_fft": 400, "hop_length": 160,
-            "pad_to_window": false,
-        }));
+        self.write_json(
+            &format!("{name}/preprocessor_config.json"),
+            &json!({
+                "feature_size": 80, "sampling_rate": 16000, "n_fft": 400, "hop_length": 160,
+                "pad_to_window": false,
+            }),
+        );
     }
 
     /// A BERT folder with random weights, made without the program.
@@ -88,7 +92,11 @@ impl World {
 
     /// A recipe file of speech recognition from scratch; returns its path.
     pub fn asr_recipe(&self) -> String {
-        self.recipe("asr.toml", "task = \"asr\"", "whisper", "
+        self.recipe(
+            "asr.toml",
+            "task = \"asr\"",
+            "whisper",
+            "
             [augment]
             speed = [0.9, 1.0, 1.1]
             time_masks = 1
@@ -103,12 +111,14 @@ impl World {
             [eval]
             batch_items = 4
             max_new_tokens = 12
-        ")
+        ",
+        )
     }
 
     /// A recipe file of teaching with a memory bank; returns its path.
     pub fn teach_recipe(&self) -> String {
-        let rest = format!("
+        let rest = format!(
+            "
             [teacher]
             dir = {:?}
             [loss]
@@ -123,13 +133,16 @@ impl World {
             steps = 4
             lr = 1e-2
             batch_items = 5
-        ", self.text("teacher"));
+        ",
+            self.text("teacher")
+        );
         self.recipe("teach.toml", "task = \"teach-whisper\"", "bert", &rest)
     }
 
     fn recipe(&self, name: &str, head: &str, model: &str, rest: &str) -> String {
         let (manifest, model) = (self.text("manifest.jsonl"), self.text(model));
-        let text = format!("
+        let text = format!(
+            "
             {head}
             [model]
             config = {model:?}
@@ -152,7 +165,8 @@ impl World {
             eval_every = 8
             log_every = 1
             {rest}
-        ");
+        "
+        );
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         path.display().to_string()
@@ -225,6 +239,35 @@ pub fn stdout(output: &Output) -> String {
 pub fn read_json(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap()
+}
+
+/// Every file below a folder with its bytes.
+pub fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn collect(root: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(root, &path, found);
+            } else {
+                let name = path.strip_prefix(root).unwrap().display().to_string();
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    collect(root, root, &mut found);
+    found
+}
+
+/// Fails with the names of files that differ or are there once.
+#[track_caller]
+pub fn assert_same_files(got: &Path, expected: &Path) {
+    let (got, expected) = (files(got), files(expected));
+    let names = got.keys().chain(expected.keys());
+    let differing: Vec<&String> =
+        names.filter(|name| got.get(*name) != expected.get(*name)).collect();
+    assert!(differing.is_empty(), "differ: {differing:?}");
+    assert!(!expected.is_empty());
 }
 
 /// The words of utterance `k`: two to five of them.

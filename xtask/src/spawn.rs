@@ -30,7 +30,6 @@ pub fn wait(command: &mut Command) -> Result<ExitStatus> {
     status.map_err(|e| format!("{}: {e}", command.get_program().to_string_lossy()).into())
 }
 
-
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {

@@ -97,7 +97,7 @@ pub trait Element:
     #[doc(hidden)]
     fn slice(storage: &CpuStorage) -> Option<&[Self]>;
     #[doc(hidden)]
-    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+    fn vec_mut(storage: &mut CpuStorage) -> Option<&mut Vec<Self>>;
 }
 
 macro_rules! element {
@@ -122,7 +122,7 @@ macro_rules! element {
                     _ => None,
                 }
             }
-            fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+            fn vec_mut(storage: &mut CpuStorage) -> Option<&mut Vec<Self>> {
                 match storage {
                     CpuStorage::$tag(values) => Some(values),
                     _ => None,

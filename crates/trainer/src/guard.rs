@@ -86,6 +86,12 @@ impl Guard {
         }
     }
 
+    /// Changes the limits and keeps what was learnt, as a resumed run with other limits does.
+    pub fn set_limits(&mut self, z_limit: f64, max_bad_steps: u32) {
+        self.z_limit = z_limit;
+        self.max_bad_steps = max_bad_steps.max(1);
+    }
+
     /// Judges one step by its loss and its gradient norm before clipping.
     pub fn check(&mut self, loss: f64, grad_norm: f64) -> Verdict {
         let not_finite = [("loss", loss), ("gradient norm", grad_norm)]

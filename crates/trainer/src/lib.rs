@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod feature_cache;
 pub mod freeze;
 pub mod guard;
+pub mod host;
 pub mod interrupt;
 pub mod log;
 pub mod losses;

@@ -47,9 +47,9 @@ fn map<T: Real>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
 }
 
 #[inline(always)]
-fn map2<T: Real>(x: &[T], dy: &[T], out: &mut [T], f: impl Fn(T, T) -> T) {
-    for ((out, &x), &dy) in out.iter_mut().zip(x).zip(dy) {
-        *out = f(x, dy);
+fn map2<T: Real>(x: &mut [T], dy: &[T], f: impl Fn(T, T) -> T) {
+    for (x, &dy) in x.iter_mut().zip(dy) {
+        *x = f(*x, dy);
     }
 }
 
@@ -83,33 +83,33 @@ simd_dispatch! {
         }
     }
 
-    /// `dy f'(x)`, with `saved` the input or the output.
-    fn apply_backward<T: Real>(kind: Activation, saved: &[T], dy: &[T], dx: &mut [T]) {
+    /// Replaces `saved`, the input or the output, by `dy f'(x)`.
+    fn apply_backward<T: Real>(kind: Activation, saved: &mut [T], dy: &[T]) {
         match kind {
-            Activation::Gelu => map2(saved, dy, dx, |x, dy| {
+            Activation::Gelu => map2(saved, dy, |x, dy| {
                 let density = T::from_f64(INV_SQRT_2PI) * Real::exp(-T::HALF * x * x);
                 dy * Real::mul_add(x, density, phi(x))
             }),
-            Activation::GeluTanh => map2(saved, dy, dx, |x, dy| {
+            Activation::GeluTanh => map2(saved, dy, |x, dy| {
                 let t = Real::tanh(gelu_tanh_argument(x));
                 let slope = T::from_f64(SQRT_2_OVER_PI)
                     * Real::mul_add(T::from_f64(3.0 * CUBIC), x * x, T::ONE);
                 dy * T::HALF * Real::mul_add(x * (T::ONE - t * t), slope, T::ONE + t)
             }),
-            Activation::QuickGelu => map2(saved, dy, dx, |x, dy| {
+            Activation::QuickGelu => map2(saved, dy, |x, dy| {
                 let s = Real::sigmoid(T::from_f64(QUICK) * x);
                 dy * s * Real::mul_add(T::from_f64(QUICK) * x, T::ONE - s, T::ONE)
             }),
-            Activation::Silu => map2(saved, dy, dx, |x, dy| {
+            Activation::Silu => map2(saved, dy, |x, dy| {
                 let s = Real::sigmoid(x);
                 dy * s * Real::mul_add(x, T::ONE - s, T::ONE)
             }),
-            Activation::Tanh => map2(saved, dy, dx, |y, dy| dy * (T::ONE - y * y)),
-            Activation::Sigmoid => map2(saved, dy, dx, |y, dy| dy * y * (T::ONE - y)),
+            Activation::Tanh => map2(saved, dy, |y, dy| dy * (T::ONE - y * y)),
+            Activation::Sigmoid => map2(saved, dy, |y, dy| dy * y * (T::ONE - y)),
             Activation::Relu => {
-                map2(saved, dy, dx, |y, dy| if y > T::ZERO { dy } else { T::ZERO });
+                map2(saved, dy, |y, dy| if y > T::ZERO { dy } else { T::ZERO });
             }
-            Activation::Exp => map2(saved, dy, dx, |y, dy| dy * y),
+            Activation::Exp => map2(saved, dy, |y, dy| dy * y),
         }
     }
 }
@@ -121,14 +121,12 @@ pub(crate) fn forward<T: Real>(kind: Activation, x: &[T]) -> Vec<T> {
     out
 }
 
-/// `dy f'(x)` for every element; `saved` is the output where [`Activation::saves_output`] says so,
-/// else the input.
-pub(crate) fn backward<T: Real>(kind: Activation, saved: &[T], dy: &[T]) -> Vec<T> {
-    let mut dx = vec![T::ZERO; dy.len()];
-    for_each_chunk(&mut dx, CHUNK, |at, dx| {
-        apply_backward(kind, &saved[at..][..dx.len()], &dy[at..][..dx.len()], dx);
+/// Replaces every element of `saved` by `dy f'(x)`; `saved` is the output where
+/// [`Activation::saves_output`] says so, else the input.
+pub(crate) fn backward<T: Real>(kind: Activation, saved: &mut [T], dy: &[T]) {
+    for_each_chunk(saved, CHUNK, |at, saved| {
+        apply_backward(kind, saved, &dy[at..][..saved.len()]);
     });
-    dx
 }
 
 #[cfg(test)]
@@ -182,8 +180,9 @@ mod tests {
         let x: Vec<f64> = (0..129).map(|i| (f64::from(i) - 64.3) * 0.11).collect();
         let dy = vec![2.0; x.len()];
         for kind in ALL {
-            let saved = if kind.saves_output() { forward(kind, &x) } else { x.clone() };
-            for (&x, got) in x.iter().zip(backward(kind, &saved, &dy)) {
+            let mut dx = if kind.saves_output() { forward(kind, &x) } else { x.clone() };
+            backward(kind, &mut dx, &dy);
+            for (&x, got) in x.iter().zip(dx) {
                 let want = (twin(kind, x + 1e-6) - twin(kind, x - 1e-6)) / 1e-6;
                 assert!((got - want).abs() < 1e-6 * (1.0 + want.abs()), "{kind:?} at {x}");
             }

@@ -8,23 +8,17 @@ use super::parallel::{for_each_chunk, map_tasks, rows_per_chunk};
 use super::real::Real;
 use super::reduce::{row_max, sum_map};
 
-/// Logits, labels and options of one call.
+/// The target distributions of one call on `(N, V)` logits.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CrossEntropyInputs<'a, T> {
-    /// `(N, V)`.
-    pub(crate) logits: &'a [T],
+pub(crate) struct Targets<'a> {
     pub(crate) vocab: usize,
-    /// `(N,)`; `None` rows are never read.
+    /// `(N,)`; `None` rows of the logits are never read.
     pub(crate) labels: &'a [Option<usize>],
     /// Share of the target spread evenly over the vocabulary.
     pub(crate) label_smoothing: f64,
 }
 
-impl<'a, T: Real> CrossEntropyInputs<'a, T> {
-    fn row(&self, n: usize) -> &'a [T] {
-        &self.logits[n * self.vocab..][..self.vocab]
-    }
-
+impl Targets<'_> {
     /// Work items, and the rows of one.
     fn chunks(&self) -> (usize, usize) {
         let rows = rows_per_chunk(self.vocab);
@@ -32,7 +26,7 @@ impl<'a, T: Real> CrossEntropyInputs<'a, T> {
     }
 
     /// Sum of the losses over the labelled rows, and `(N,)` log-sum-exps (0 for the other rows).
-    pub(crate) fn forward(&self) -> (f64, Vec<T>) {
+    pub(crate) fn forward<T: Real>(&self, logits: &[T]) -> (f64, Vec<T>) {
         let (count, rows) = self.chunks();
         let parts = map_tasks(count, |chunk| {
             let rows = chunk * rows..self.labels.len().min((chunk + 1) * rows);
@@ -40,9 +34,9 @@ impl<'a, T: Real> CrossEntropyInputs<'a, T> {
             let lse: Vec<T> = rows
                 .map(|n| {
                     let Some(label) = self.labels[n] else { return T::ZERO };
-                    let row = self.row(n);
+                    let row = &logits[n * self.vocab..][..self.vocab];
                     let lse = log_sum_exp(row);
-                    loss += lse.to_f64() - self.target_mean(row, label);
+                    loss += lse.to_f64() - self.mean_logit(row, label);
                     lse
                 })
                 .collect();
@@ -53,7 +47,7 @@ impl<'a, T: Real> CrossEntropyInputs<'a, T> {
     }
 
     /// Mean logit under the smoothed target distribution.
-    fn target_mean(&self, row: &[T], label: usize) -> f64 {
+    fn mean_logit<T: Real>(&self, row: &[T], label: usize) -> f64 {
         let own = row[label].to_f64();
         if self.label_smoothing == 0.0 {
             // Not merely faster: a suppressed logit of -inf elsewhere must not count.
@@ -64,25 +58,27 @@ impl<'a, T: Real> CrossEntropyInputs<'a, T> {
         (1.0 - self.label_smoothing) * own + self.label_smoothing * sum / self.vocab as f64
     }
 
-    /// `(N, V)`: `loss_grad` times the gradient of the summed loss.
-    pub(crate) fn backward(&self, lse: &[T], loss_grad: f64) -> Vec<T> {
-        let mut grads = vec![T::ZERO; self.logits.len()];
+    /// Replaces the logits by `loss_grad` times the gradient of the summed loss.
+    ///
+    /// In place: with a large vocabulary a second array of this size costs more than the work.
+    pub(crate) fn backward<T: Real>(&self, logits: &mut [T], lse: &[T], loss_grad: f64) {
         if self.vocab == 0 {
-            return grads;
+            return;
         }
+        let even = T::from_f64(self.label_smoothing / self.vocab as f64);
         let (_, rows) = self.chunks();
-        for_each_chunk(&mut grads, rows * self.vocab, |start, part| {
+        for_each_chunk(logits, rows * self.vocab, |start, part| {
             let first = start / self.vocab;
-            for (i, grad) in part.chunks_mut(self.vocab).enumerate() {
+            for (i, row) in part.chunks_mut(self.vocab).enumerate() {
                 let n = first + i;
-                let Some(label) = self.labels[n] else { continue };
-                let even = self.label_smoothing / self.vocab as f64;
-                let scale = T::from_f64(loss_grad);
-                softmax_minus(grad, self.row(n), lse[n], T::from_f64(even), scale);
-                grad[label] -= T::from_f64(loss_grad * (1.0 - self.label_smoothing));
+                let Some(label) = self.labels[n] else {
+                    row.fill(T::ZERO);
+                    continue;
+                };
+                softmax_minus(row, lse[n], even, T::from_f64(loss_grad));
+                row[label] -= T::from_f64(loss_grad * (1.0 - self.label_smoothing));
             }
         });
-        grads
     }
 }
 
@@ -101,10 +97,10 @@ simd_dispatch! {
         sum_map(row, |x| x)
     }
 
-    /// `grad = scale (exp(x - lse) - even)`.
-    fn softmax_minus<T: Real>(grad: &mut [T], row: &[T], lse: T, even: T, scale: T) {
-        for (g, &x) in grad.iter_mut().zip(row) {
-            *g = scale * ((x - lse).exp() - even);
+    /// `x = scale (exp(x - lse) - even)`.
+    fn softmax_minus<T: Real>(row: &mut [T], lse: T, even: T, scale: T) {
+        for x in row {
+            *x = scale * ((*x - lse).exp() - even);
         }
     }
 }

@@ -69,10 +69,11 @@ impl Backward for ActivationBackward {
     }
 
     fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let dx = real_dispatch!(self.saved.dtype(), "activation", T => {
-            let (saved, dy) = (self.saved.cpu_slice::<T>()?, grad.cpu_slice::<T>()?);
-            let dx = activation::backward::<T>(self.kind, &saved, &dy);
-            Tensor::from_vec(dx, self.saved.shape(), Device::Cpu)
+        let Self { kind, saved } = *self;
+        let dx = real_dispatch!(saved.dtype(), "activation", T => {
+            let mut dx = saved.into_values::<T>()?;
+            activation::backward(kind, &mut dx, &grad.cpu_slice::<T>()?);
+            Tensor::from_vec(dx, grad.shape(), Device::Cpu)
         })?;
         Ok(vec![Some(dx)])
     }
@@ -110,6 +111,19 @@ mod tests {
         let y = x.gelu()?;
         let want = x.to_dtype(DType::F32)?.gelu()?.to_dtype(DType::BF16)?;
         assert_eq!((y.dtype(), y.to_vec_f32()?), (DType::BF16, want.to_vec_f32()?));
+        Ok(())
+    }
+
+    #[test]
+    fn the_backward_pass_leaves_tensors_that_are_still_held_alone() -> Result<()> {
+        let leaf = crate::Var::new(noise(&[5], 1).to_dtype(DType::F32)?);
+        for f in [Tensor::gelu, Tensor::tanh] {
+            let x = leaf.tensor().mul_scalar(2.0)?;
+            let y = f(&x)?;
+            let before = (x.to_vec::<f32>()?, y.to_vec::<f32>()?);
+            y.sum_all()?.backward()?;
+            assert_eq!((x.to_vec::<f32>()?, y.to_vec::<f32>()?), before);
+        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Cross-entropy over the vocabulary, with ignored rows and label smoothing.
 
 use crate::autograd::Backward;
-use crate::cpu::cross_entropy::CrossEntropyInputs;
+use crate::cpu::cross_entropy::Targets;
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::storage::{Device, real_dispatch};
@@ -85,9 +85,8 @@ pub fn cross_entropy(
     let smoothing = options.label_smoothing;
     let logits = logits.widened()?;
     let (loss, lse) = real_dispatch!(logits.dtype(), "cross_entropy", T => {
-        let logits = logits.cpu_slice::<T>()?;
-        let inputs = inputs(&logits, vocab, &labels, smoothing);
-        let (loss, lse) = inputs.forward();
+        let targets = Targets { vocab, labels: &labels, label_smoothing: smoothing };
+        let (loss, lse) = targets.forward(&logits.cpu_slice::<T>()?);
         Ok((
             Tensor::scalar(loss, T::DTYPE, Device::Cpu)?,
             Tensor::from_vec(lse, &[n], Device::Cpu)?,
@@ -117,15 +116,6 @@ fn checked_labels(labels: &Tensor, vocab: usize, ignore: i64) -> Result<Vec<Opti
     labels.cpu_slice::<i64>()?.iter().enumerate().map(label).collect()
 }
 
-fn inputs<'a, T>(
-    logits: &'a [T],
-    vocab: usize,
-    labels: &'a [Option<usize>],
-    label_smoothing: f64,
-) -> CrossEntropyInputs<'a, T> {
-    CrossEntropyInputs { logits, vocab, labels, label_smoothing }
-}
-
 struct CrossEntropyBackward {
     logits: Tensor,
     /// `(N)`.
@@ -140,13 +130,13 @@ impl Backward for CrossEntropyBackward {
     }
 
     fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let extents = self.logits.shape();
-        let loss_grad = grad.item()?;
-        real_dispatch!(self.logits.dtype(), "cross_entropy", T => {
-            let (logits, lse) = (self.logits.cpu_slice::<T>()?, self.lse.cpu_slice::<T>()?);
-            let inputs = inputs(&logits, extents[1], &self.labels, self.smoothing);
-            let values = inputs.backward(&lse, loss_grad);
-            Ok(vec![Some(Tensor::from_vec(values, extents, Device::Cpu)?)])
+        let Self { logits, lse, labels, smoothing } = *self;
+        let (n, vocab) = (labels.len(), logits.dim(-1)?);
+        let targets = Targets { vocab, labels: &labels, label_smoothing: smoothing };
+        real_dispatch!(logits.dtype(), "cross_entropy", T => {
+            let mut values = logits.into_values::<T>()?;
+            targets.backward(&mut values, &lse.cpu_slice::<T>()?, grad.item()?);
+            Ok(vec![Some(Tensor::from_vec(values, &[n, vocab], Device::Cpu)?)])
         })
     }
 }

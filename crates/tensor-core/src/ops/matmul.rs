@@ -83,7 +83,7 @@ impl Tensor {
         let (outputs, inputs) = (weight.shape()[0], weight.shape()[1]);
         let mut shape = self.shape().to_vec();
         shape[self.rank() - 1] = outputs;
-        let rows = self.elem_count() / inputs.max(1);
+        let rows = shape[..self.rank() - 1].iter().product();
         let (x, weight) = operands(&self.reshape(&[rows, inputs])?, weight, "linear")?;
         let mut y = product(&x, &weight.detach().transpose(0, 1)?)?;
         let bias = bias.map(|bias| bias.to_dtype(y.dtype())).transpose()?;

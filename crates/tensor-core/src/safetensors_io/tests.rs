@@ -159,3 +159,29 @@ fn a_full_disk_is_reported_and_cleaned_up() -> Result<()> {
     assert!(!path.exists() && !temporary.is_symlink());
     Ok(())
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_are_an_error_or_a_file(
+        header in "[\\PC]{0,80}",
+        offsets in proptest::array::uniform2(0usize..40),
+        extent in 0usize..9,
+        data in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+    ) {
+        let folder = folder();
+        let path = folder.path().join("x");
+        let [start, end] = offsets;
+        let plausible = format!(
+            r#"{{"x":{{"dtype":"F32","shape":[{extent}],"data_offsets":[{start},{end}]}}}}"#
+        );
+        for text in [header, plausible] {
+            let bytes = [&(text.len() as u64).to_le_bytes(), text.as_bytes(), &data].concat();
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(file) = SafeTensors::open(&path) {
+                for name in file.names() {
+                    let _ = file.tensor(&name);
+                }
+            }
+        }
+    }
+}

@@ -103,6 +103,23 @@ fn accumulation_writes_in_place_only_when_nobody_else_looks() -> Result<()> {
 }
 
 #[test]
+fn values_are_taken_without_a_copy_only_when_nobody_else_looks() -> Result<()> {
+    let x = Tensor::ones(&[4], DType::F32, Device::Cpu)?;
+    let (at, twin) = (x.raw::<f32>()?.as_ptr(), x.detach());
+    let mut copy = x.into_values::<f32>()?;
+    assert_ne!(copy.as_ptr(), at);
+    copy.fill(0.0);
+    assert_eq!(twin.to_vec::<f32>()?, [1.0; 4]);
+    let taken = twin.into_values::<f32>()?;
+    assert_eq!(taken.as_ptr(), at);
+    // A part of a storage is copied out of it.
+    let part = Tensor::arange(4, Device::Cpu)?.narrow(0, 1, 2)?;
+    assert_eq!(part.into_values::<i64>()?, [1, 2]);
+    assert!(noise(&[2], 1).into_values::<f32>().is_err());
+    Ok(())
+}
+
+#[test]
 fn debug_output_shows_a_few_elements() -> Result<()> {
     let x = Tensor::arange(3, Device::Cpu)?;
     assert_eq!(format!("{x:?}"), "Tensor([3], i64, cpu, [0.0, 1.0, 2.0])");

@@ -52,9 +52,22 @@ pub fn main() -> ExitCode {
         Command::Recipe(args) => args.run(&mut std::io::stdout()).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", chain(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The error and its causes in one line; a cause that was already said is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Runs `work` on a pool of `threads` threads; 0 takes all cores.
@@ -63,4 +76,16 @@ fn on_threads<T: Send>(
     work: impl FnOnce() -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<T> {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error =
+            anyhow::anyhow!("disk full").context("cannot write: disk full").context("x.json");
+        assert_eq!(chain(&error), "x.json: cannot write: disk full");
+    }
 }

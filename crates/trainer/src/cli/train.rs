@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{bail, ensure};
 
 use super::{STOPPED, on_threads};
+use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::log::ProgressMode;
 use crate::recipe::{Recipe, Resolved};
@@ -13,6 +14,15 @@ use crate::systems::{Ending, Experiment};
 
 /// The demonstration on bundled data.
 const DEFAULT_RECIPE: &str = "teach-whisper-nano";
+
+/// What a dry run changes: two steps of everything, at a rate that needs no length.
+const DRY_RUN: [&str; 5] = [
+    "schedule.max_steps=2",
+    "schedule.warmup_steps=0",
+    "schedule.decay_steps=0",
+    "schedule.kind=constant",
+    "finetune.steps=2",
+];
 
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +62,7 @@ pub(super) struct TrainArgs {
 pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let mut sets = args.sets.clone();
     if args.dry_run {
-        sets.extend(["schedule.max_steps=2", "finetune.steps=0"].map(str::to_owned));
+        sets.extend(DRY_RUN.map(str::to_owned));
     }
     let resolved = Recipe::load(&args.recipe, &sets)?;
     if args.print_config {
@@ -71,9 +81,10 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     say(&format!("recipe {}, run folder {}", resolved.path.display(), folder.path.display()));
     std::fs::create_dir_all(&folder.path)
         .map_err(|e| anyhow::anyhow!("{}: cannot make it: {e}", folder.path.display()))?;
-    crate::atomic::write(&folder.path.join("recipe.toml"), |file| {
-        Ok(file.write_all(resolved.text.as_bytes())?)
-    })?;
+    // A resumed run keeps its recipe until the new one is known to fit.
+    if !args.resume {
+        folder.write_recipe(&resolved.text)?;
+    }
     let threads = resolved.recipe.train.threads;
     let ending = on_threads(threads, || {
         Experiment {
@@ -83,11 +94,20 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
             allow_change: args.allow_change.clone(),
             overfit: args.overfit,
             progress,
-            interrupt: &interrupt,
-            say: &say,
+            host: Host::new(&say, &interrupt),
         }
         .run()
-    })?;
+    });
+    let ending = match ending {
+        Ok(ending) => ending,
+        Err(error) => {
+            folder.forget_unstarted(args.resume);
+            return Err(error);
+        }
+    };
+    if args.resume {
+        folder.write_recipe(&resolved.text)?;
+    }
     match ending {
         Ending::Done(tables) => {
             for table in &tables {
@@ -152,6 +172,26 @@ impl Folder {
         let free = (1..).find(|&k| !holds_run(&numbered(k))).unwrap_or(1);
         let path = numbered(if args.resume { free.saturating_sub(1).max(1) } else { free });
         Ok(Self { path, temporary: false })
+    }
+}
+
+impl Folder {
+    fn write_recipe(&self, text: &str) -> anyhow::Result<()> {
+        let path = self.path.join("recipe.toml");
+        crate::atomic::write(&path, |file| Ok(file.write_all(text.as_bytes())?))
+    }
+
+    /// Takes the recipe away again when a fresh run failed before its first step, so that the
+    /// folder can be used once the cause is mended.
+    fn forget_unstarted(&self, resumed: bool) {
+        let started = ["", "student"].iter().any(|below| {
+            let dir = self.path.join(below);
+            dir.join("metrics.jsonl").exists() || dir.join("checkpoints").exists()
+        });
+        if !resumed && !started {
+            // Best effort: the error that matters is the one being reported.
+            let _ = std::fs::remove_file(self.path.join("recipe.toml"));
+        }
     }
 }
 

@@ -74,10 +74,10 @@ impl Case {
         assert_eq!(got.len(), want.len(), "{}.{field}", self.key);
         let largest = want.iter().fold(scale, |largest, value| largest.max(value.abs()));
         for (at, (got, want)) in got.iter().zip(&want).enumerate() {
-            let error = (got - want).abs() / largest;
+            let error = (got - want).abs();
             assert!(
-                error <= TOLERANCE,
-                "{}.{field}[{at}]: got {got}, expected {want}, off by {error:.1e} of {largest}",
+                error <= TOLERANCE * largest,
+                "{}.{field}[{at}]: got {got}, expected {want}, off by {error:.1e} on a scale of {largest}",
                 self.key
             );
         }

@@ -90,8 +90,8 @@ mod tests {
         // One random id in a hundred is the mask, one the original.
         assert!((share(hidden, chosen.len()) - 0.801).abs() < 0.01);
         assert!((share(same, chosen.len()) - 0.101).abs() < 0.01);
-        for at in 0..ids.len() {
-            assert!(masked.labels[at] == IGNORED || masked.labels[at] == ids[at]);
+        for (label, id) in masked.labels.iter().zip(&ids) {
+            assert!(*label == IGNORED || label == id);
         }
     }
 }

@@ -107,6 +107,7 @@ fn check_loss(recipe: &Recipe, checks: &mut Checks) {
     );
     checks.positive("loss.crd.temperature", loss.crd.temperature);
     checks.at_least_one("loss.crd.dim", loss.crd.dim as u64);
+    checks.at_least_one("loss.crd.negatives", loss.crd.negatives as u64);
     checks.below_one("loss.crd.momentum", loss.crd.momentum);
 }
 

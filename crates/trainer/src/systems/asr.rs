@@ -19,7 +19,7 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     let recipe = &resolved.recipe;
     let mut task = AsrTask::new(recipe)?;
     let parameters = task.model().parameters().total();
-    (experiment.say)(&format!("model: {parameters} parameters"));
+    experiment.host.say(&format!("model: {parameters} parameters"));
     let outcome = train(&mut task, recipe, &experiment.options(dir, "asr", &resolved.text))?;
     if outcome.interrupted {
         return Ok(Ending::Stopped);

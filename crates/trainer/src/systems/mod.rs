@@ -12,7 +12,7 @@ use model_zoo::Parameters;
 use serde_json::{Map, Value, json};
 
 pub use self::present::write_transcripts;
-use crate::interrupt::Interrupt;
+use crate::host::{Host, Stopped};
 use crate::log::ProgressMode;
 use crate::recipe::{Recipe, Resolved, Task};
 use crate::report::Table;
@@ -33,10 +33,8 @@ pub struct Experiment<'a> {
     pub overfit: u64,
     /// How progress is shown.
     pub progress: ProgressMode,
-    /// Set when the user wants to stop.
-    pub interrupt: &'a Interrupt,
-    /// Told what takes long.
-    pub say: &'a dyn Fn(&str),
+    /// Told what takes long; says when to stop.
+    pub host: Host<'a>,
 }
 
 /// What an experiment came to.
@@ -54,10 +52,14 @@ impl Experiment<'_> {
     ///
     /// Whatever stops a run; what is in the run folder stays whole.
     pub fn run(&self) -> anyhow::Result<Ending> {
-        match self.resolved.recipe.task {
+        let ending = match self.resolved.recipe.task {
             Task::Asr => asr::run(self),
             Task::TeachWhisper => teach_whisper::run(self),
             Task::FinetuneText => finetune_text::run(self),
+        };
+        match ending {
+            Err(error) if error.is::<Stopped>() => Ok(Ending::Stopped),
+            ending => ending,
         }
     }
 
@@ -76,7 +78,7 @@ impl Experiment<'_> {
             allow_change: &self.allow_change,
             overfit: self.overfit,
             progress: self.progress,
-            interrupt: self.interrupt,
+            interrupt: self.host.interrupt(),
         }
     }
 }

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::finetune_text::finetune;
 use super::{Ending, Experiment, outcome_json, present, scores_json};
+use crate::host::Host;
+use crate::interrupt::Interrupt;
 use crate::recipe::{Objective, Recipe};
 use crate::report::{Report, Table};
 use crate::tasks::Task;
@@ -62,7 +64,7 @@ fn run_variant(
     let recipe = &variant.recipe;
     // The baseline differs from the recipe in one key, which its checkpoints must show.
     let text = recipe.to_text()?;
-    let mut task = TeachTask::new(recipe, experiment.say)?;
+    let mut task = TeachTask::new(recipe, &experiment.host)?;
     let parameters = task.student().parameters().total();
     let outcome = train(&mut task, recipe, &experiment.options(&dir, variant.key, &text))?;
     if outcome.interrupted {
@@ -73,7 +75,7 @@ fn run_variant(
     let mut result = outcome_json(&outcome, parameters);
     let mut seconds = outcome.seconds;
     if !recipe.data.test.is_empty() {
-        let test = task.read(&recipe.data.test, experiment.say)?;
+        let test = task.read(&recipe.data.test, &experiment.host)?;
         let mut scores = task.score(&test)?;
         scores.extend(task.probe_retrieval(&test)?);
         result.insert("test_utterances".into(), json!(test.utterances.len()));
@@ -94,17 +96,18 @@ fn run_variant(
 
 /// Scores the last checkpoint of every model of a run.
 pub(super) fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
-    let quiet = |_: &str| {};
+    let interrupt = Interrupt::manual();
+    let host = Host::quiet(&interrupt);
     let mut all = Map::new();
     for key in ["student", "baseline"] {
         let dir = run.join(key);
         if dir.exists() {
-            let task = TeachTask::new(recipe, &quiet)?;
+            let task = TeachTask::new(recipe, &host)?;
             let store = CheckpointStore::new(dir.join("checkpoints"));
             let last = store.steps()?.last().copied();
             let step = last.with_context(|| format!("{}: no checkpoint there", dir.display()))?;
             store.restore_parameters(step, task.parameters())?;
-            let test = task.read(&recipe.data.test, &quiet)?;
+            let test = task.read(&recipe.data.test, &host)?;
             let mut scores = task.score(&test)?;
             scores.extend(task.probe_retrieval(&test)?);
             all.insert(key.into(), scores_json(&scores));

@@ -126,10 +126,11 @@ impl<'a, T: Task> Run<'a, T> {
         let newest = if options.resume { store.steps()?.last().copied() } else { None };
         let state = match newest {
             Some(step) => {
-                let state = store.state(step)?;
+                let mut state = store.state(step)?;
                 check_same_run(&state, options.recipe_text, &data_hash, options.allow_change)?;
                 store.restore(step, &parameters, &mut optimizer, |read| task.load_buffers(read))?;
                 // What follows is computed under the recipe of now, allowed changes included.
+                state.guard.set_limits(recipe.train.guard_z, recipe.train.max_bad_steps);
                 LoopState { recipe: options.recipe_text.to_owned(), data_hash, ..state }
             }
             None => LoopState {

@@ -21,11 +21,11 @@ fn small_integers_survive_every_pair_of_dtypes() -> Result<()> {
 
 #[test]
 fn halves_round_to_the_nearest_even() -> Result<()> {
-    // 1 + 2^-8 lies between two bf16 values, 1 + 3 2^-8 as well.
-    let x =
-        Tensor::from_vec(vec![1.003_906_25f32, 1.011_718_75, 3e38, f32::NAN], &[4], Device::Cpu)?;
+    // Both lie halfway between two bf16 values.
+    let (low, high) = (1.0 + 2f32.powi(-8), 1.0 + 3.0 * 2f32.powi(-8));
+    let x = Tensor::from_vec(vec![low, high, 3e38, f32::NAN], &[4], Device::Cpu)?;
     let y = x.to_dtype(DType::BF16)?.to_vec_f32()?;
-    assert_eq!(y[..2], [1.0, 1.015_625]);
+    assert_eq!(y[..2], [1.0, 1.0 + 2f32.powi(-6)]);
     assert!(y[3].is_nan());
     assert_eq!(x.to_dtype(DType::F16)?.to_vec_f32()?[2], f32::INFINITY);
     Ok(())

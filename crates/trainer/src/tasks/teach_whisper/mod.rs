@@ -28,6 +28,7 @@ use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::text::{open_tokenizer, text_of};
 use crate::dataset::{batch_options, training_utterances};
+use crate::host::Host;
 use crate::losses::{IGNORED, mask_tokens};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{Objective, Recipe, resolve_path};
@@ -54,16 +55,23 @@ impl Taught {
         recipe: &Recipe,
         vocabulary: &Vocabulary,
         longest: usize,
-        say: &dyn Fn(&str),
+        host: &Host<'_>,
     ) -> anyhow::Result<Self> {
         let ids = utterances
             .iter()
             .map(|utterance| {
                 let text = text_of(utterance, &recipe.data)?;
-                Ok(vocabulary.tokenizer.encode_within(&text, longest)?)
+                let ids = vocabulary.tokenizer.encode_within(&text, longest)?;
+                ensure!(
+                    ids.iter().any(|&id| !vocabulary.is_special(i64::from(id))),
+                    "{}: text `{text}` has no token of the vocabulary, expected at least one \
+                     (hint: does the tokenizer fit the language)",
+                    utterance.place
+                );
+                Ok(ids)
             })
             .collect::<anyhow::Result<_>>()?;
-        let teacher = Arc::new(TeacherVectors::compute(&utterances, &recipe.teacher, say)?);
+        let teacher = Arc::new(TeacherVectors::compute(&utterances, &recipe.teacher, host)?);
         Ok(Self { utterances, ids, teacher })
     }
 }
@@ -182,17 +190,17 @@ pub struct TeachTask {
 impl TeachTask {
     /// Opens or makes the student, reads the manifests and runs the teacher over their audio.
     ///
-    /// `say` is told what takes long.
+    /// `host` is told what takes long, and may stop it.
     ///
     /// # Errors
     ///
     /// Whatever is wrong with a config, weights, a tokenizer, a manifest line or a sound file.
-    pub fn new(recipe: &Recipe, say: &dyn Fn(&str)) -> anyhow::Result<Self> {
+    pub fn new(recipe: &Recipe, host: &Host<'_>) -> anyhow::Result<Self> {
         let (tokenizer, _) = open_tokenizer(&recipe.model)?;
         let vocabulary = Arc::new(Vocabulary::new(tokenizer)?);
         let student = open_student(recipe, &vocabulary)?;
         let longest = student.bert.config.max_position_embeddings;
-        let read = |utterances| Taught::read(utterances, recipe, &vocabulary, longest, say);
+        let read = |utterances| Taught::read(utterances, recipe, &vocabulary, longest, host);
         let train = read(training_utterances(recipe)?)?;
         let dev = read(read_all(&recipe.data.dev)?)?;
         let mut parameters = student.parameters().clone();
@@ -221,10 +229,10 @@ impl TeachTask {
     }
 
     /// Reads manifests with the teacher's vectors, for scoring.
-    pub fn read(&self, specs: &[String], say: &dyn Fn(&str)) -> anyhow::Result<Taught> {
+    pub fn read(&self, specs: &[String], host: &Host<'_>) -> anyhow::Result<Taught> {
         let longest = self.student.bert.config.max_position_embeddings;
         let source = &self.source;
-        Taught::read(read_all(specs)?, &source.recipe, &source.vocabulary, longest, say)
+        Taught::read(read_all(specs)?, &source.recipe, &source.vocabulary, longest, host)
     }
 }
 

@@ -11,6 +11,7 @@ use tensor_core::{Context, Device, Tensor};
 use crate::dataset::audio::{Window, load_samples};
 use crate::dataset::cache_dir;
 use crate::feature_cache::{FeatureCache, Key};
+use crate::host::Host;
 use crate::manifest::Utterance;
 use crate::recipe::{Pool, Teacher, TeacherLayer, resolve_path};
 
@@ -32,7 +33,7 @@ impl TeacherVectors {
     pub fn compute(
         utterances: &[Utterance],
         teacher: &Teacher,
-        say: &dyn Fn(&str),
+        host: &Host<'_>,
     ) -> anyhow::Result<Self> {
         ensure!(
             !teacher.dir.is_empty(),
@@ -49,11 +50,12 @@ impl TeacherVectors {
         let mut values = Vec::with_capacity(utterances.len() * width);
         let mut encoded = 0;
         for (done, utterance) in utterances.iter().enumerate() {
+            host.go_on()?;
             let samples = load_samples(utterance)?;
             let mut compute = || {
                 encoded += 1;
                 if encoded % 100 == 0 {
-                    say(&format!("teacher: {done} of {} utterances", utterances.len()));
+                    host.say(&format!("teacher: {done} of {} utterances", utterances.len()));
                 }
                 let vector = runner.vector(&samples).with_context(|| {
                     format!("{}: utterance `{}`", utterance.place, utterance.id)

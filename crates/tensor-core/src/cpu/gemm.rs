@@ -45,9 +45,6 @@ const TILE_WORK: usize = 1 << 22;
 /// Wide enough that packing a tile's operands costs a few per cent of multiplying them.
 const TILE_SIDE: usize = 256;
 
-/// Rows of output from which packing the right operand pays.
-const PACK_ROWS: usize = 64;
-
 /// Tile borders are multiples of this, the micro-kernel's longer side on AVX-512.
 const TILE_STEP: usize = 48;
 
@@ -123,7 +120,8 @@ pub(crate) fn gemm_batched<T: Real>(
     }
 
     let tiling = Tiling::new(extents);
-    if m * n * k > SERIAL_WORK && m >= PACK_ROWS {
+    // Packing pays from the second tile on that reads a block.
+    if m > tiling.rows {
         with_scratch(n * k, |packed| {
             for ((a, b), out) in a.iter().zip(b).zip(out.chunks_mut(m * n)) {
                 pack_column_blocks(b, (n, k), tiling.cols, packed);

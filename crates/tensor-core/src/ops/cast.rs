@@ -4,7 +4,6 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::cpu::parallel::{CHUNK, for_each_chunk};
-use crate::cpu::strided;
 use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::storage::{Device, element_dispatch};
@@ -41,7 +40,11 @@ pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     element_dispatch!(x.dtype(), S => {
         let source = x.cpu_slice::<S>()?;
         element_dispatch!(dtype, D => {
-            let out = strided::unary(&source, |value: S| D::from_f64(value.to_f64()));
+            let out = convert(&source, D::default(), |out, source| {
+                for (out, value) in out.iter_mut().zip(source) {
+                    *out = D::from_f64(value.to_f64());
+                }
+            });
             Tensor::from_vec::<D>(out, &[count], Device::Cpu)
         })
     })

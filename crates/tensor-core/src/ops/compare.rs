@@ -11,27 +11,27 @@ use crate::tensor::Tensor;
 impl Tensor {
     /// 1 where elements are equal, else 0, as u8. Operands broadcast.
     pub fn eq(&self, other: &Tensor) -> Result<Tensor> {
-        compare(self, other, "eq", |order| order == Some(std::cmp::Ordering::Equal))
+        compare(self, other, "eq", [0, 1, 0])
     }
 
     /// 1 where `self < other`.
     pub fn lt(&self, other: &Tensor) -> Result<Tensor> {
-        compare(self, other, "lt", |order| order == Some(std::cmp::Ordering::Less))
+        compare(self, other, "lt", [1, 0, 0])
     }
 
     /// 1 where `self > other`.
     pub fn gt(&self, other: &Tensor) -> Result<Tensor> {
-        compare(self, other, "gt", |order| order == Some(std::cmp::Ordering::Greater))
+        compare(self, other, "gt", [0, 0, 1])
     }
 
     /// 1 where `self <= other`.
     pub fn le(&self, other: &Tensor) -> Result<Tensor> {
-        compare(self, other, "le", |order| order.is_some_and(|order| order.is_le()))
+        compare(self, other, "le", [1, 1, 0])
     }
 
     /// 1 where `self >= other`.
     pub fn ge(&self, other: &Tensor) -> Result<Tensor> {
-        compare(self, other, "ge", |order| order.is_some_and(|order| order.is_ge()))
+        compare(self, other, "ge", [0, 1, 1])
     }
 
     /// `yes` where `mask` (u8) is not 0, `no` elsewhere. All three broadcast.
@@ -58,12 +58,9 @@ impl Tensor {
     }
 }
 
-fn compare(
-    a: &Tensor,
-    b: &Tensor,
-    op: &str,
-    holds: impl Fn(Option<std::cmp::Ordering>) -> bool + Sync,
-) -> Result<Tensor> {
+/// Looks the order of two elements, less, equal or greater, up in `holds`; a NaN has none and
+/// gives 0.
+fn compare(a: &Tensor, b: &Tensor, op: &str, holds: [u8; 3]) -> Result<Tensor> {
     if a.dtype() != b.dtype() {
         return Err(Error::dtype(op, format!("operands are {} and {}", a.dtype(), b.dtype())));
     }
@@ -71,7 +68,7 @@ fn compare(
     let (la, lb) = (a.layout().broadcast_to(&shape, op)?, b.layout().broadcast_to(&shape, op)?);
     let out = element_dispatch!(a.dtype(), T => {
         strided::binary(a.raw::<T>()?, &la, b.raw::<T>()?, &lb, |x: T, y: T| {
-            u8::from(holds(x.partial_cmp(&y)))
+            x.partial_cmp(&y).map_or(0, |order| holds[(order as i8 + 1) as usize])
         })
     });
     Tensor::from_vec(out, &shape, Device::Cpu)

@@ -6,10 +6,11 @@ pub mod text;
 use std::path::PathBuf;
 
 use anyhow::ensure;
+use tensor_core::DType;
 
 use crate::batching::{BatchOptions, Oversize};
 use crate::manifest::{Utterance, read_all};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Weights};
 
 /// Folder of what can be made again: `CONSONANCE_CACHE`, else `consonance` in the user's cache
 /// folder, else `runs/cache`.
@@ -50,5 +51,14 @@ pub fn batch_options(recipe: &Recipe) -> BatchOptions {
         max_items: recipe.batch.max_items,
         bucket_count: recipe.batch.bucket_count,
         oversize: Oversize::Alone,
+    }
+}
+
+/// What exported weights are converted to; `None` keeps f32.
+pub fn export_dtype(recipe: &Recipe) -> Option<DType> {
+    match recipe.output.weights {
+        Weights::F32 => None,
+        Weights::F16 => Some(DType::F16),
+        Weights::Bf16 => Some(DType::BF16),
     }
 }

@@ -31,7 +31,7 @@ pub use self::overrides::Origin;
 pub use self::schema::{
     Augment, Batch, Checkpoint, Crd, Data, Eval, Finetune, FinetuneKind, Loss, Model, Objective,
     Optim, Output, Pool, Precision, Recipe, Schedule, ScheduleKind, Task, Teacher, TeacherLayer,
-    Train,
+    Train, Weights,
 };
 
 use self::overrides::{Layers, flatten, lookup, parse_file, parse_set};

@@ -109,6 +109,18 @@ choice! {
 }
 
 choice! {
+    /// Number format of exported weights.
+    Weights {
+        /// As trained.
+        F32 = "f32",
+        /// Half the size; rounds to 11 significant bits.
+        F16 = "f16",
+        /// Half the size; rounds to 8 significant bits.
+        Bf16 = "bf16",
+    }
+}
+
+choice! {
     /// What a task head predicts.
     FinetuneKind {
         /// One of `finetune.classes`.
@@ -428,6 +440,8 @@ pub struct Finetune {
 pub struct Output {
     /// Folder of the run; "" takes `runs/NAME`.
     pub dir: String,
+    /// Number format of the exported model folder; checkpoints are always f32.
+    pub weights: Weights,
 }
 
 impl Default for Recipe {
@@ -520,7 +534,7 @@ impl Default for Recipe {
                 classes: Vec::new(),
                 batch_items: 16,
             },
-            output: Output { dir: String::new() },
+            output: Output { dir: String::new(), weights: Weights::F32 },
         }
     }
 }
@@ -529,6 +543,7 @@ impl Default for Recipe {
 pub fn choices(key: &str) -> Option<&'static [&'static str]> {
     match key {
         "task" => Some(Task::NAMES),
+        "output.weights" => Some(Weights::NAMES),
         "teacher.pool" => Some(Pool::NAMES),
         "loss.objective" => Some(Objective::NAMES),
         "schedule.kind" => Some(ScheduleKind::NAMES),

@@ -15,6 +15,7 @@ use tensor_core::{Context, CrossEntropyOptions, DType, Device, Tensor, cross_ent
 
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchOptions, BatchPlan, Length, Oversize};
+use crate::dataset::export_dtype;
 use crate::dataset::text::{open_tokenizer, text_of};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{FinetuneKind, Recipe, ScheduleKind, resolve_path};
@@ -139,7 +140,7 @@ impl FinetuneTask {
 
     /// Writes the classifier as a Hugging Face folder with its tokenizer.
     pub fn export(&self, dir: &Path) -> anyhow::Result<()> {
-        self.model.save_hf_folder(dir, None)?;
+        self.model.save_hf_folder(dir, export_dtype(&self.recipe))?;
         Ok(self.tokenizer.save(dir)?)
     }
 

@@ -23,7 +23,7 @@ use super::{LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::audio::collate;
 use crate::dataset::text::{open_tokenizer, text_of};
-use crate::dataset::{batch_options, training_utterances};
+use crate::dataset::{batch_options, export_dtype, training_utterances};
 use crate::losses::IGNORED;
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{Recipe, resolve_path};
@@ -88,7 +88,7 @@ impl AsrTask {
     ///
     /// Training sees clips at their own length, so the folder says that they need no padding.
     pub fn export(&self, dir: &Path) -> anyhow::Result<()> {
-        self.model.save_hf_folder(dir, None)?;
+        self.model.save_hf_folder(dir, export_dtype(&self.recipe))?;
         let text = format!(
             "{{\n  \"feature_size\": {},\n  \"sampling_rate\": 16000,\n  \"n_fft\": 400,\n  \
              \"hop_length\": 160,\n  \"pad_to_window\": false\n}}\n",

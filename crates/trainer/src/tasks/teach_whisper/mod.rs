@@ -27,7 +27,7 @@ pub use self::teacher::TeacherVectors;
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::text::{open_tokenizer, text_of};
-use crate::dataset::{batch_options, training_utterances};
+use crate::dataset::{batch_options, export_dtype, training_utterances};
 use crate::host::Host;
 use crate::losses::{IGNORED, mask_tokens};
 use crate::manifest::{Utterance, read_all};
@@ -224,7 +224,7 @@ impl TeachTask {
 
     /// Writes the student as a Hugging Face folder with its tokenizer.
     pub fn export(&self, dir: &Path) -> anyhow::Result<()> {
-        self.student.save_hf_folder(dir, None)?;
+        self.student.save_hf_folder(dir, export_dtype(&self.source.recipe))?;
         Ok(self.source.vocabulary.tokenizer.save(dir)?)
     }
 

@@ -50,6 +50,16 @@ impl AsrTask {
         let model = open_whisper(recipe, &tokenizer)?;
         let prompt = prompt_ids(&tokenizer, Prompt::default())?;
         let end = tokenizer.eos_id().context("tokenizer: no <|endoftext|> token")?;
+        for (key, configured, named) in [
+            ("eos_token_id", model.config.eos_token_id, end),
+            ("decoder_start_token_id", model.config.decoder_start_token_id, prompt[0]),
+        ] {
+            ensure!(
+                configured == named,
+                "config.json: {key} is {configured}, expected {named} (hint: the tokenizer's id; \
+                 decoding would not stop where training does)"
+            );
+        }
         let words = Arc::new(Words {
             prompt,
             end,

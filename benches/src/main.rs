@@ -31,6 +31,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    tensor_core::keep_freed_memory();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -24,6 +24,7 @@
 //! bf16 matrix product accumulates in f32. Every reduction has a fixed order that depends on the
 //! shape alone, so results have the same bits on any number of threads.
 
+mod allocator;
 mod autograd;
 mod context;
 mod cpu;
@@ -39,6 +40,7 @@ mod tensor;
 pub mod testing;
 mod var;
 
+pub use allocator::keep_freed_memory;
 pub use autograd::{Backward, CustomOp, Gradients};
 pub use context::Context;
 pub use dtype::{DType, Element};

@@ -43,6 +43,7 @@ enum Command {
 
 /// Runs the program; prints an error's whole chain.
 pub fn main() -> ExitCode {
+    tensor_core::keep_freed_memory();
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),

@@ -87,7 +87,7 @@ pub struct AsrBatch {
     pub(super) ctc_only: bool,
 }
 
-/// Worker-side half of [`AsrTask`].
+/// Worker-side half of [`AsrTask`](super::AsrTask).
 pub struct AsrSource {
     pub(super) train: Transcribed,
     pub(super) words: Arc<Words>,

@@ -20,8 +20,6 @@ pub struct Workload {
     pub shape: String,
     /// Number format.
     pub dtype: &'static str,
-    /// Multiply-adds times two, when the work is one matrix product.
-    pub flop: Option<f64>,
     /// Does the work once.
     pub run: Box<dyn FnMut() -> anyhow::Result<()>>,
 }

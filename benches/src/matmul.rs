@@ -63,7 +63,6 @@ pub(crate) fn workloads() -> anyhow::Result<Vec<Workload>> {
                 bench: "gemm",
                 shape: format!("{}x{}x{}", shape.m, shape.n, shape.k),
                 dtype: name,
-                flop: Some(shape.flop()),
                 run: Box::new(move || {
                     operands.a.matmul(&operands.b)?;
                     Ok(())

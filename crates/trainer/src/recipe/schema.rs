@@ -312,8 +312,8 @@ pub struct Loss {
     pub label_smoothing: f64,
     /// Weight of a CTC loss on the encoder of `asr`; 0 leaves it out.
     pub ctc_weight: f64,
-    /// Steps at the start of `asr` in which CTC alone trains. A decoder that trains before the
-    /// encoder hears anything learns the transcripts of a small corpus by heart.
+    /// Steps at the start of `asr` in which CTC alone trains, so that a small corpus is not
+    /// learnt from its text before the encoder hears anything.
     pub ctc_only_steps: u64,
     /// Contrastive distillation.
     pub crd: Crd,

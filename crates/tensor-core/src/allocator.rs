@@ -13,7 +13,8 @@ pub fn keep_freed_memory() {
         const MMAP_THRESHOLD: libc::c_int = 32 << 20;
         const TRIM_THRESHOLD: libc::c_int = 1 << 30;
         const TOP_PAD: libc::c_int = 64 << 20;
-        // SAFETY: `mallopt` takes plain integers and is thread-safe.
+        // SAFETY: `mallopt` takes plain integers, and glibc sets them under its arena's lock; other
+        // threads go on with the old thresholds or the new.
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
             libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);

@@ -79,10 +79,14 @@ impl Context {
     }
 
     /// Zeroes elements with probability `p` and scales the rest by `1 / (1 - p)`, in training.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::dropout`], in training.
     pub fn dropout(&self, x: &Tensor, p: f64) -> Result<Tensor> {
         match self.dropout_key() {
-            Some(key) if p > 0.0 => x.dropout(p, key),
-            _ => Ok(x.clone()),
+            Some(key) => x.dropout(p, key),
+            None => Ok(x.clone()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Element types, known at run time.
 
+use cpu_math::number::Number;
 use half::{bf16, f16};
 
 use crate::storage::CpuStorage;
@@ -40,15 +41,16 @@ impl DType {
     }
 
     /// The dtype in which an operator computes on this one: bf16 and f16 widen to f32.
-    pub fn widened(self) -> DType {
+    pub(crate) fn widened(self) -> DType {
         match self {
             DType::BF16 | DType::F16 => DType::F32,
             other => other,
         }
     }
 
-    /// The wider of two float dtypes, as binary operators promote; `None` when they do not mix.
-    pub fn promote(self, other: DType) -> Option<DType> {
+    /// The dtype in which two operands meet: their own when they agree, f32 when one is f32 and the
+    /// other bf16 or f16; `None` when they do not mix.
+    pub(crate) fn promote(self, other: DType) -> Option<DType> {
         match (self, other) {
             (a, b) if a == b => Some(a),
             (DType::F32, DType::BF16 | DType::F16) | (DType::BF16 | DType::F16, DType::F32) => {
@@ -83,15 +85,9 @@ mod sealed {
 }
 
 /// A Rust type that is some [`DType`].
-pub trait Element:
-    sealed::Sealed + bytemuck::Pod + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static
-{
+pub trait Element: sealed::Sealed + Number {
     /// The matching run-time tag.
     const DTYPE: DType;
-    /// Nearest value of this type; integers truncate towards zero.
-    fn from_f64(value: f64) -> Self;
-    /// The value as `f64`; exact except for large `i64`.
-    fn to_f64(self) -> f64;
     #[doc(hidden)]
     fn wrap(values: Vec<Self>) -> CpuStorage;
     #[doc(hidden)]
@@ -101,18 +97,10 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($type:ty, $tag:ident, $from:expr, $to:expr) => {
+    ($type:ty, $tag:ident) => {
         impl sealed::Sealed for $type {}
         impl Element for $type {
             const DTYPE: DType = DType::$tag;
-            #[inline(always)]
-            fn from_f64(value: f64) -> Self {
-                $from(value)
-            }
-            #[inline(always)]
-            fn to_f64(self) -> f64 {
-                $to(self)
-            }
             fn wrap(values: Vec<Self>) -> CpuStorage {
                 CpuStorage::$tag(values)
             }
@@ -132,10 +120,10 @@ macro_rules! element {
     };
 }
 
-element!(f64, F64, |v| v, |v| v);
-element!(f32, F32, |v| v as f32, f64::from);
-element!(bf16, BF16, bf16::from_f64, bf16::to_f64);
-element!(f16, F16, f16::from_f64, f16::to_f64);
-element!(i64, I64, |v| v as i64, |v| v as f64);
-element!(u32, U32, |v| v as u32, f64::from);
-element!(u8, U8, |v| v as u8, f64::from);
+element!(f64, F64);
+element!(f32, F32);
+element!(bf16, BF16);
+element!(f16, F16);
+element!(i64, I64);
+element!(u32, U32);
+element!(u8, U8);

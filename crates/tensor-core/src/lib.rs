@@ -37,7 +37,8 @@ mod safetensors_io;
 mod shape;
 mod storage;
 mod tensor;
-pub mod testing;
+#[cfg(test)]
+mod testing;
 mod var;
 
 pub use allocator::keep_freed_memory;
@@ -50,7 +51,7 @@ pub use ops::{
 };
 pub use optim::{AdamW, AdamWOptions};
 pub use philox::{DropoutKey, Philox};
-pub use safetensors_io::{SafeTensors, encode_safetensors, save_safetensors};
+pub use safetensors_io::{SafeTensors, save_safetensors};
 pub use storage::Device;
 pub use tensor::Tensor;
 pub use var::{Var, VarId};

@@ -50,11 +50,17 @@ impl AdamW {
     ///
     /// # Errors
     ///
-    /// [`DType`](ErrorKind::DType) when a parameter is not f32.
+    /// [`DType`](ErrorKind::DType) when a parameter is not f32; [`Option`](ErrorKind::Option) when
+    /// a decay rate is outside `[0, 1)`.
     pub fn new<'a>(
         options: AdamWOptions,
         parameters: impl IntoIterator<Item = (&'a str, &'a Var, bool)>,
     ) -> Result<Self> {
+        let (beta1, beta2) = options.betas;
+        if ![beta1, beta2].iter().all(|beta| (0.0..1.0).contains(beta)) {
+            let text = format!("betas are {beta1} and {beta2}, expected 0 <= beta < 1");
+            return Err(Error::option("adamw", text));
+        }
         let slots = parameters
             .into_iter()
             .map(|(name, var, decays)| {
@@ -120,20 +126,24 @@ impl AdamW {
     ///
     /// # Errors
     ///
-    /// [`Weights`](ErrorKind::Weights) when a tensor has the wrong number of elements; what `read`
-    /// returns.
+    /// [`Weights`](ErrorKind::Weights) when a tensor has not the shape of its parameter, or is not
+    /// f32; what `read` returns. Nothing is changed then.
     pub fn load_state(&mut self, read: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
         let fetch = |kind: &str, slot: &Slot| -> Result<Vec<f32>> {
             let name = format!("{kind}.{}", slot.name);
-            let values = read(&name)?.to_vec::<f32>()?;
-            if values.len() != slot.mean.len() {
+            let (moment, shape) = (read(&name)?, slot.var.shape());
+            if moment.shape() != shape || moment.dtype() != DType::F32 {
                 return Err(Error::new(
                     ErrorKind::Weights,
                     "adamw",
-                    format!("`{name}` has {} values, expected {}", values.len(), slot.mean.len()),
+                    format!(
+                        "`{name}` is {:?} {}, expected {shape:?} f32",
+                        moment.shape(),
+                        moment.dtype()
+                    ),
                 ));
             }
-            Ok(values)
+            moment.to_vec::<f32>()
         };
         let loaded = self
             .slots

@@ -7,9 +7,9 @@
 //! Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011,
 //! section 3.3; the known answers in the tests are those of their Random123 library.
 
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::parallel::{CHUNK, for_each_chunk};
-use crate::cpu::real::Real;
+use cpu_math::parallel::{CHUNK, for_each_chunk};
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// Multipliers and key increments of the paper's Philox4x32.
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];

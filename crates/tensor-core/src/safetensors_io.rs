@@ -194,28 +194,14 @@ fn json(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// The bytes of a safetensors file: a pure function of its arguments, metadata sorted by key.
-///
-/// # Errors
-///
-/// [`Weights`](ErrorKind::Weights) when a name is given twice.
-pub fn encode_safetensors(
-    tensors: &[(String, Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
-    let draft = Draft::new(tensors, metadata)?;
-    let mut bytes = Vec::with_capacity(draft.len());
-    draft.write(&mut bytes).expect("memory takes every byte");
-    Ok(bytes)
-}
-
 /// Writes a safetensors file atomically: under another name first, then synced and renamed.
 ///
-/// The bytes are those of [`encode_safetensors`].
+/// The bytes are a pure function of the tensors and the metadata, in whatever order they come.
 ///
 /// # Errors
 ///
-/// [`Io`](ErrorKind::Io) when writing fails; a file that was there before is then unharmed.
+/// [`Weights`](ErrorKind::Weights) when a name is given twice; [`Io`](ErrorKind::Io) when writing
+/// fails, and a file that was there before is then unharmed.
 pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: &[(String, Tensor)],

@@ -62,12 +62,18 @@ impl Layout {
 }
 
 /// The product of extents that come from a caller or a file.
+///
+/// Extents of 0 do not excuse the others, whose product is a stride; and elements of 8 bytes must
+/// fit in one allocation.
 pub(crate) fn checked_count(shape: &[usize], op: &str) -> Result<usize> {
-    shape
+    let fits = shape
         .iter()
-        .try_fold(1usize, |count, &extent| count.checked_mul(extent))
-        .filter(|&count| isize::try_from(count).is_ok())
-        .ok_or_else(|| Error::shape(op, format!("{shape:?} has more elements than memory")))
+        .try_fold(1usize, |count, &extent| count.checked_mul(extent.max(1)))
+        .is_some_and(|count| count <= isize::MAX as usize / size_of::<f64>());
+    if !fits {
+        return Err(Error::shape(op, format!("{shape:?} has more elements than memory")));
+    }
+    Ok(shape.iter().product())
 }
 
 /// Row-major strides, in elements.
@@ -123,6 +129,16 @@ mod tests {
         assert!(layout.is_contiguous());
         let column = Layout { shape: vec![3, 2], strides: vec![1, 3], offset: 0 };
         assert!(!column.is_contiguous());
+    }
+
+    #[test]
+    fn extents_beyond_memory_are_refused_even_beside_a_zero() {
+        assert_eq!(checked_count(&[], "t").unwrap(), 1);
+        assert_eq!(checked_count(&[3, 0, 5], "t").unwrap(), 0);
+        for shape in [&[usize::MAX, 2][..], &[0, usize::MAX, 2], &[usize::MAX / 8]] {
+            let error = checked_count(shape, "zeros").unwrap_err().to_string();
+            assert_eq!(error, format!("zeros: {shape:?} has more elements than memory"));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The device that holds a tensor.
@@ -71,7 +71,7 @@ impl Storage {
 
 /// Elements in host memory, tagged by dtype.
 #[doc(hidden)]
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum CpuStorage {
     /// 64-bit floats.
     F64(Vec<f64>),
@@ -103,72 +103,45 @@ impl CpuStorage {
     }
 
     pub(crate) fn len(&self) -> usize {
-        match self {
-            CpuStorage::F64(v) => v.len(),
-            CpuStorage::F32(v) => v.len(),
-            CpuStorage::BF16(v) => v.len(),
-            CpuStorage::F16(v) => v.len(),
-            CpuStorage::I64(v) => v.len(),
-            CpuStorage::U32(v) => v.len(),
-            CpuStorage::U8(v) => v.len(),
-        }
+        element_dispatch!(self.dtype(), T => T::slice(self).map_or(0, <[T]>::len))
     }
+}
+
+/// A `match` over dtypes with the same body in each arm, where `$t` is the arm's Rust type.
+macro_rules! dtype_match {
+    ($dtype:expr, $t:ident => $body:expr, [$($tag:ident: $rust:ty),+] $($rest:tt)*) => {
+        match $dtype {
+            $($crate::dtype::DType::$tag => {
+                type $t = $rust;
+                $body
+            })+
+            $($rest)*
+        }
+    };
 }
 
 /// Runs `$body` with `$t` bound to the Rust type of a run-time dtype.
 macro_rules! element_dispatch {
     ($dtype:expr, $t:ident => $body:expr) => {
-        match $dtype {
-            $crate::dtype::DType::F64 => {
-                type $t = f64;
-                $body
-            }
-            $crate::dtype::DType::F32 => {
-                type $t = f32;
-                $body
-            }
-            $crate::dtype::DType::BF16 => {
-                type $t = half::bf16;
-                $body
-            }
-            $crate::dtype::DType::F16 => {
-                type $t = half::f16;
-                $body
-            }
-            $crate::dtype::DType::I64 => {
-                type $t = i64;
-                $body
-            }
-            $crate::dtype::DType::U32 => {
-                type $t = u32;
-                $body
-            }
-            $crate::dtype::DType::U8 => {
-                type $t = u8;
-                $body
-            }
-        }
+        $crate::storage::dtype_match!(
+            $dtype, $t => $body,
+            [F64: f64, F32: f32, BF16: half::bf16, F16: half::f16, I64: i64, U32: u32, U8: u8]
+        )
     };
 }
 
 /// As `element_dispatch`, for operators that compute in f32 or f64 alone. `$body` is a `Result`.
 macro_rules! real_dispatch {
     ($dtype:expr, $op:expr, $t:ident => $body:expr) => {
-        match $dtype {
-            $crate::dtype::DType::F64 => {
-                type $t = f64;
-                $body
-            }
-            $crate::dtype::DType::F32 => {
-                type $t = f32;
-                $body
-            }
+        $crate::storage::dtype_match!(
+            $dtype, $t => $body,
+            [F64: f64, F32: f32]
             other => Err($crate::error::Error::dtype(
                 $op,
                 format!("dtype is {other}, expected a floating-point one"),
-            )),
-        }
+            ))
+        )
     };
 }
 
-pub(crate) use {element_dispatch, real_dispatch};
+pub(crate) use {dtype_match, element_dispatch, real_dispatch};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use crate::var::{Var, VarId};
 
@@ -39,7 +39,24 @@ impl Gradients {
     }
 
     /// Adds `grad` to the gradient of `var`.
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::ErrorKind::Shape) when it has not the shape and dtype of `var`.
     pub fn add(&mut self, var: &Var, grad: Tensor) -> Result<()> {
+        let value = var.value();
+        if grad.shape() != value.shape() || grad.dtype() != value.dtype() {
+            return Err(Error::shape(
+                "gradients",
+                format!(
+                    "gradient is {:?} {}, expected {:?} {} as its leaf",
+                    grad.shape(),
+                    grad.dtype(),
+                    value.shape(),
+                    value.dtype()
+                ),
+            ));
+        }
         let sum = match self.by_leaf.remove(&var.id()) {
             Some((_, sum)) => sum.accumulate(&grad)?,
             None => grad.detach(),

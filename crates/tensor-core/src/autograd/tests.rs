@@ -191,6 +191,29 @@ fn walks_add_up_as_micro_batches_do() {
     assert_eq!(sum.global_norm([&b]).unwrap(), 12f64.sqrt());
     assert_eq!(sum.remove(&a).unwrap().shape(), [2]);
     assert!(sum.get(&a).is_none());
-    let error = sum.add(&b, noise(&[2], 1)).unwrap_err();
+}
+
+#[test]
+fn a_gradient_that_does_not_fit_its_leaf_is_refused() {
+    let leaf = Var::new(noise(&[3], 1));
+    let error = Gradients::new().add(&leaf, noise(&[2], 1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Shape);
+    assert_eq!(error.to_string(), "gradients: gradient is [2] f64, expected [3] f64 as its leaf");
+    let narrow = noise(&[3], 1).to_dtype(DType::F32).unwrap();
+    assert!(Gradients::new().add(&leaf, narrow).is_err());
+}
+
+#[test]
+fn a_custom_operator_gives_one_gradient_an_input() {
+    let log = Log::default();
+    let (a, b) = (Var::new(noise(&[3], 1)), Var::new(noise(&[3], 2)));
+    let scale = Logged { id: 1, scale: 2.0, log };
+    let y = Tensor::apply(&scale, &[&a.tensor(), &b.tensor()]).unwrap().sum_all().unwrap();
+    let error = y.backward().map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Graph);
+    assert_eq!(
+        error.to_string(),
+        "backward: `logged` gave 1 gradients, expected 2 \
+         (hint: one entry an input, None where it has no gradient)"
+    );
 }

@@ -3,7 +3,7 @@
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use super::{Edge, Gradients, Node, Work};
+use super::{Backward, Edge, Gradients, Node, Segment, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::Tensor;
 use crate::var::Var;
@@ -115,42 +115,9 @@ impl Walk {
                 .remove(&Arc::as_ptr(&node))
                 .expect("a node gets its turn when its first gradient arrives");
             match node.take_work() {
-                Some(Work::Operator(backward)) => {
-                    let name = backward.name();
-                    let grads = backward.backward(&grad)?;
-                    drop(grad);
-                    debug_assert_eq!(grads.len(), node.edges.len(), "{name}: one entry per input");
-                    for (edge, grad) in node.edges.iter().zip(grads) {
-                        if let (Some(edge), Some(grad)) = (edge, grad) {
-                            self.send(edge, grad)?;
-                        }
-                    }
-                }
+                Some(Work::Operator(backward)) => self.operator(&node, backward, grad)?,
                 Some(Work::Checkpoint { inputs, segment }) => {
-                    // Inputs that want a gradient become leaves of a graph of their own.
-                    let leaves: Vec<Option<Var>> = inputs
-                        .iter()
-                        .zip(&node.edges)
-                        .map(|(input, edge)| edge.as_ref().map(|_| Var::new(input.clone())))
-                        .collect();
-                    let values: Vec<Tensor> = leaves
-                        .iter()
-                        .zip(inputs)
-                        .map(|(leaf, input)| leaf.as_ref().map_or(input, Var::tensor))
-                        .collect();
-                    let output = segment(&values)?;
-                    if !output.requires_grad() {
-                        continue;
-                    }
-                    let mut inner = output.backward_with(&grad)?;
-                    for (edge, leaf) in node.edges.iter().zip(&leaves) {
-                        if let (Some(edge), Some(leaf)) = (edge, leaf)
-                            && let Some(grad) = inner.remove(leaf)
-                        {
-                            self.send(edge, grad)?;
-                        }
-                    }
-                    self.gradients.accumulate(inner)?;
+                    self.checkpoint(&node, &inputs, &segment, &grad)?;
                 }
                 None => {
                     return Err(Error::new(
@@ -163,5 +130,59 @@ impl Walk {
             }
         }
         Ok(())
+    }
+
+    fn operator(&mut self, node: &Node, backward: Box<dyn Backward>, grad: Tensor) -> Result<()> {
+        let name = backward.name();
+        let grads = backward.backward(&grad)?;
+        drop(grad);
+        if grads.len() != node.edges.len() {
+            return Err(Error::new(
+                ErrorKind::Graph,
+                "backward",
+                format!("`{name}` gave {} gradients, expected {}", grads.len(), node.edges.len()),
+            )
+            .with_hint("one entry an input, None where it has no gradient"));
+        }
+        for (edge, grad) in node.edges.iter().zip(grads) {
+            if let (Some(edge), Some(grad)) = (edge, grad) {
+                self.send(edge, grad)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the segment again, on inputs that are leaves of a graph of its own where they want a
+    /// gradient, and walks that graph.
+    fn checkpoint(
+        &mut self,
+        node: &Node,
+        inputs: &[Tensor],
+        segment: &Segment,
+        grad: &Tensor,
+    ) -> Result<()> {
+        let leaves: Vec<Option<Var>> = inputs
+            .iter()
+            .zip(&node.edges)
+            .map(|(input, edge)| edge.as_ref().map(|_| Var::new(input.clone())))
+            .collect();
+        let values: Vec<Tensor> = leaves
+            .iter()
+            .zip(inputs)
+            .map(|(leaf, input)| leaf.as_ref().map_or_else(|| input.clone(), Var::tensor))
+            .collect();
+        let output = segment(&values)?;
+        if !output.requires_grad() {
+            return Ok(());
+        }
+        let mut inner = output.backward_with(grad)?;
+        for (edge, leaf) in node.edges.iter().zip(&leaves) {
+            if let (Some(edge), Some(leaf)) = (edge, leaf)
+                && let Some(grad) = inner.remove(leaf)
+            {
+                self.send(edge, grad)?;
+            }
+        }
+        self.gradients.accumulate(inner)
     }
 }

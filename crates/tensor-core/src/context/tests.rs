@@ -47,6 +47,9 @@ fn masks_are_a_function_of_seed_step_and_place() -> Result<()> {
     assert_ne!(first, masks(Context::train(1, 3))?);
     assert_ne!(first, masks(Context::train(2, 2))?);
     assert_eq!(Context::train(1, 2).dropout(&ones, 0.0)?.to_vec::<f32>()?, [1.0; 64]);
+    for p in [-0.5, f64::NAN] {
+        assert!(Context::train(1, 2).dropout(&ones, p).is_err(), "{p}");
+    }
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Activation functions and their derivatives, element by element.
 
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::parallel::{CHUNK, for_each_chunk};
-use crate::cpu::real::Real;
+use cpu_math::parallel::{CHUNK, for_each_chunk};
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// The functions of this module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::parallel::CHUNK;
-use crate::cpu::real::Real;
+use cpu_math::parallel::CHUNK;
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// Everything about a step that is the same for every element.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ pub(crate) fn step<T: Real>(options: AdamWStep, slices: AdamWSlices<'_, T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::parallel::tests::{ramp, same_bits_on_one_and_two_threads};
+    use cpu_math::testing::{ramp, same_bits_on_one_and_two_threads};
 
     const OPTIONS: AdamWStep = AdamWStep {
         lr: 0.1,

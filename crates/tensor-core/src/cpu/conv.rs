@@ -20,9 +20,9 @@ use rayon::prelude::*;
 
 pub(crate) use backward::{conv1d_bias_grad, conv1d_input_grad, conv1d_weight_grad};
 
-use super::parallel::SharedMut;
-use super::real::Real;
-use super::tile_gemm::gemm_tile;
+use cpu_math::parallel::SharedMut;
+use cpu_math::real::Real;
+use cpu_math::tile_gemm::gemm_tile;
 
 /// Extents and steps of one convolution.
 #[derive(Debug, Clone, Copy)]

@@ -3,10 +3,10 @@
 //! The forward pass keeps one log-sum-exp a row; the backward pass writes
 //! `softmax - target distribution` straight from the logits and that number.
 
-use super::dispatch::simd_dispatch;
-use super::parallel::{for_each_chunk, map_tasks, rows_per_chunk};
-use super::real::Real;
 use super::reduce::{row_max, sum_map};
+use cpu_math::parallel::{for_each_chunk, map_tasks, rows_per_chunk};
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// The target distributions of one call on `(N, V)` logits.
 #[derive(Debug, Clone, Copy)]

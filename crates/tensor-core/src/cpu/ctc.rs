@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::real::Real;
+use cpu_math::real::Real;
 
 /// A batch of lattices over `(B, T, V)` logits.
 pub(crate) struct CtcProblem<'a, T> {
@@ -38,7 +38,7 @@ impl<T: Real> CtcProblem<'_, T> {
 
     /// `(B, T, V)` gradient of `sum_b loss_grads[b] * losses[b]` with respect to the logits.
     pub(crate) fn logit_grads(&self, loss_grads: &[f64]) -> Vec<T> {
-        let mut grads = vec![T::from_f64(0.0); self.logits.len()];
+        let mut grads = vec![T::ZERO; self.logits.len()];
         let item = self.n_frames * self.vocab;
         if item > 0 {
             grads

@@ -3,9 +3,9 @@
 //! A row is summed in [`LANES`] interleaved lanes, which vectorise and keep the rounding error of
 //! long sums small; the lanes are then added pairwise. Chunks are combined in f64, in order.
 
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::parallel::{CHUNK, for_each_chunk, map_tasks, rows_per_chunk};
-use crate::cpu::real::Real;
+use cpu_math::parallel::{CHUNK, for_each_chunk, map_tasks, rows_per_chunk};
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// Accumulators of a row sum: two 512-bit registers of f32, enough to hide an addition's latency.
 pub(crate) const LANES: usize = 32;
@@ -172,7 +172,7 @@ pub(crate) fn combine_partials<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::parallel::tests::{ramp, same_bits_on_one_and_two_threads};
+    use cpu_math::testing::{ramp, same_bits_on_one_and_two_threads};
 
     #[test]
     fn sums_of_odd_shapes_agree_with_plain_loops() {
@@ -196,7 +196,6 @@ mod tests {
     #[test]
     fn a_million_equal_terms_lose_little() {
         // A lane adds 512 equal terms, a column 64, whose roundings all go one way.
-
         let x = vec![0.1f32; 1 << 20];
         let want = f64::from(0.1f32) * f64::from(1 << 20);
         assert!((f64::from(sum(&x)) / want - 1.0).abs() < 1e-5);

@@ -1,8 +1,8 @@
 //! Rotary position embedding: rotates pairs of features by angles that grow with the position.
 
-use super::dispatch::simd_dispatch;
-use super::parallel::{CHUNK, for_each_chunk};
-use super::real::Real;
+use cpu_math::parallel::{CHUNK, for_each_chunk};
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// Extents of `x: (B, T, H, D)`, the batch left out.
 #[derive(Debug, Clone, Copy)]

@@ -8,10 +8,10 @@
 //! An infinite maximum is not subtracted, so `lse` of a row of -infinity is -infinity; its softmax
 //! is NaN, as in PyTorch.
 
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::parallel::{for_each_chunk, rows_per_chunk};
-use crate::cpu::real::Real;
 use crate::cpu::reduce::{row_max, sum_map, sum_map2};
+use cpu_math::parallel::{for_each_chunk, rows_per_chunk};
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// The row's maximum, or 0 where subtracting it would give NaN.
 #[inline(always)]
@@ -144,7 +144,7 @@ pub(crate) fn logsumexp_backward<T: Real>(x: &[T], lse: &[T], dlse: &[T], width:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::parallel::tests::{ramp, same_bits_on_one_and_two_threads};
+    use cpu_math::testing::{ramp, same_bits_on_one_and_two_threads};
 
     const SHAPES: &[(usize, usize)] = &[(1, 1), (1, 7), (5, 1), (17, 13), (3, 129), (401, 130)];
 

@@ -3,9 +3,9 @@
 //! A pair of views is first collapsed: neighbouring dimensions that both walk as one are merged,
 //! so that most calls end as a few long rows whose inner stride is 0 or 1.
 
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::parallel::{CHUNK, for_each_chunk, rows_per_chunk};
 use crate::shape::Layout;
+use cpu_math::parallel::{CHUNK, for_each_chunk, rows_per_chunk};
+use cpu_math::simd_dispatch;
 
 /// Rows of equal length that read two operands.
 struct Rows {

@@ -4,12 +4,13 @@ use crate::autograd::Backward;
 use crate::cpu::attention::{
     AttentionInputs, AttentionShape, Bias, attention_backward, attention_forward,
 };
-use crate::cpu::real::Real;
+use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::ops::promote::{promoted, ready};
 use crate::philox::DropoutKey;
 use crate::storage::{Device, real_dispatch};
 use crate::tensor::Tensor;
+use cpu_math::real::Real;
 
 /// Options of [`attention`].
 #[derive(Debug, Clone)]
@@ -207,7 +208,10 @@ struct Call {
 
 impl Call {
     /// Lends the operands as slices to a kernel.
-    fn with<T: Real, R>(&self, run: impl FnOnce(AttentionInputs<'_, T>) -> Result<R>) -> Result<R> {
+    fn with<T: Real + Element, R>(
+        &self,
+        run: impl FnOnce(AttentionInputs<'_, T>) -> Result<R>,
+    ) -> Result<R> {
         let (q, k, v) =
             (self.q.cpu_slice::<T>()?, self.k.cpu_slice::<T>()?, self.v.cpu_slice::<T>()?);
         let bias = self.bias.as_ref().map(Tensor::cpu_slice::<T>).transpose()?;

@@ -4,6 +4,7 @@ use crate::autograd::Backward;
 use crate::cpu::strided;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::ops::promote::meet;
 use crate::shape::broadcast_shape;
 use crate::storage::{Device, element_dispatch};
 use crate::tensor::Tensor;
@@ -35,8 +36,16 @@ impl Tensor {
     }
 
     /// `yes` where `mask` (u8) is not 0, `no` elsewhere. All three broadcast.
+    ///
+    /// # Errors
+    ///
+    /// [`DType`](crate::ErrorKind::DType) when `mask` is not u8 or the choices do not mix.
     pub fn where_cond(mask: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
-        let (yes, no) = super::elementwise::meet(yes, no, "where_cond")?;
+        if mask.dtype() != DType::U8 {
+            let text = format!("mask is {}, expected u8", mask.dtype());
+            return Err(Error::dtype("where_cond", text));
+        }
+        let (yes, no) = meet(yes, no, "where_cond")?;
         let shape = broadcast_shape(mask.shape(), yes.shape(), "where_cond")?;
         let (mask, yes, no) =
             (mask.broadcast_to(&shape)?, yes.broadcast_to(&shape)?, no.broadcast_to(&shape)?);
@@ -89,16 +98,6 @@ impl Backward for Choice {
             Some(Tensor::where_cond(&self.mask, grad, &zero)?),
             Some(Tensor::where_cond(&self.mask, &zero, grad)?),
         ])
-    }
-}
-
-impl Tensor {
-    /// Fails unless the dtype is one of the integer ones used for ids and masks.
-    pub(crate) fn expect_index(&self, op: &str) -> Result<()> {
-        match self.dtype() {
-            DType::I64 => Ok(()),
-            other => Err(Error::dtype(op, format!("indices are {other}, expected i64"))),
-        }
     }
 }
 

@@ -113,7 +113,7 @@ fn checked_shape(
             ),
         ));
     };
-    if group_in * groups != in_channels
+    if group_in.checked_mul(groups) != Some(in_channels)
         || out_channels % groups != 0
         || kernel == 0
         || bias.is_some_and(|bias| bias.shape() != [out_channels])
@@ -128,11 +128,16 @@ fn checked_shape(
             ),
         ));
     }
-    let span = dilation * (kernel - 1) + 1;
-    let Some(steps) = (in_len + 2 * padding).checked_sub(span) else {
+    let span = dilation.checked_mul(kernel - 1).and_then(|reach| reach.checked_add(1));
+    let padded = padding.checked_mul(2).and_then(|zeros| zeros.checked_add(in_len));
+    let room = padded.zip(span).and_then(|(padded, span)| padded.checked_sub(span));
+    let Some(steps) = room else {
         return Err(Error::shape(
             "conv1d",
-            format!("input of {in_len} padded by {padding}, expected at least a window of {span}"),
+            format!(
+                "input of {in_len} padded by {padding}, \
+                 expected at least a window of {kernel} dilated by {dilation}"
+            ),
         ));
     };
     Ok(ConvShape {

@@ -2,7 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::cpu::cross_entropy::Targets;
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::storage::{Device, real_dispatch};
 use crate::tensor::Tensor;
@@ -80,6 +80,10 @@ pub fn cross_entropy(
     if !(0.0..=1.0).contains(&options.label_smoothing) {
         let text = format!("label_smoothing is {}, expected 0 to 1", options.label_smoothing);
         return Err(Error::option("cross_entropy", text));
+    }
+    if labels.dtype() != DType::I64 {
+        let text = format!("labels are {}, expected i64", labels.dtype());
+        return Err(Error::dtype("cross_entropy", text));
     }
     let labels = checked_labels(labels, vocab, options.ignore_index)?;
     let smoothing = options.label_smoothing;

@@ -2,10 +2,10 @@
 
 use crate::autograd::Backward;
 use crate::cpu::ctc::CtcProblem;
-use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::storage::{Device, real_dispatch};
 use crate::tensor::Tensor;
+use cpu_math::number::Number as _;
 
 /// Returns each item's negative log-likelihood of its label sequence, in nats.
 ///

@@ -1,5 +1,6 @@
-//! Picking and placing by index: embedding, gather, scatter.
+//! Picking and placing by i64 index: embedding, gather, scatter.
 
+use cpu_math::number::Number as _;
 use std::ops::AddAssign;
 
 use crate::autograd::Backward;
@@ -10,7 +11,7 @@ use crate::storage::{Device, element_dispatch, real_dispatch};
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// Rows of this `(V, D)` table for ids of any shape: `(..)` -> `(.., D)`.
+    /// Rows of this `(V, D)` table for i64 ids of any shape: `(..)` -> `(.., D)`.
     ///
     /// # Errors
     ///
@@ -24,20 +25,27 @@ impl Tensor {
         }
         let mut shape = ids.shape().to_vec();
         shape.push(self.shape()[1]);
-        self.index_select(0, &ids.reshape(&[ids.elem_count()])?)?.reshape(&shape)
+        self.pick(0, checked(ids, self.shape()[0], "embedding")?)?.reshape(&shape)
     }
 
     /// Entries `index[0], index[1], ..` along one dimension; an entry may repeat.
+    ///
+    /// # Errors
+    ///
+    /// As [`embedding`](Self::embedding).
     pub fn index_select(&self, dim: isize, index: &Tensor) -> Result<Tensor> {
         let d = resolve_dim(dim, self.rank(), "index_select")?;
-        index.expect_index("index_select")?;
         if index.rank() != 1 {
             return Err(Error::shape(
                 "index_select",
                 format!("index is {:?}, expected one dimension", index.shape()),
             ));
         }
-        let index = checked(index, self.shape()[d], "index_select")?;
+        self.pick(d, checked(index, self.shape()[d], "index_select")?)
+    }
+
+    /// Entries `index[0], index[1], ..` along dimension `d`, each below its extent.
+    fn pick(&self, d: usize, index: Vec<usize>) -> Result<Tensor> {
         let (outer, extent, inner) = around(self.shape(), d);
         let mut shape = self.shape().to_vec();
         shape[d] = index.len();
@@ -101,8 +109,11 @@ impl Tensor {
     }
 }
 
-/// Ids as `usize`, each below `extent`.
+/// Ids in row-major order as `usize`, each below `extent`.
 fn checked(index: &Tensor, extent: usize, op: &str) -> Result<Vec<usize>> {
+    if index.dtype() != DType::I64 {
+        return Err(Error::dtype(op, format!("indices are {}, expected i64", index.dtype())));
+    }
     index
         .cpu_slice::<i64>()?
         .iter()
@@ -132,7 +143,6 @@ struct Picks {
 
 impl Picks {
     fn new(from: &[usize], dim: usize, index: &Tensor, op: &str) -> Result<Self> {
-        index.expect_index(op)?;
         let fits = index.rank() == from.len()
             && (0..from.len()).all(|d| d == dim || index.shape()[d] == from[d]);
         if !fits {

@@ -2,16 +2,18 @@
 //!
 //! Operands are read through their strides, so a transposed view costs nothing.
 
+use cpu_math::gemm_bf16;
 use half::bf16;
 
 use crate::autograd::Backward;
-use crate::cpu::gemm::{self, MatRef};
-use crate::cpu::{gemm_bf16, strided};
+use crate::cpu::strided;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::ops::promote::promoted;
 use crate::shape::broadcast_shape;
 use crate::storage::{Device, real_dispatch};
 use crate::tensor::Tensor;
+use cpu_math::gemm::{self, MatRef};
 
 impl Tensor {
     /// Matrix product over the last two dimensions; the others broadcast.
@@ -47,11 +49,7 @@ impl Tensor {
                 b: a.requires_grad().then(|| b.detach()),
             })
         });
-        // f16 has no product of its own: it widened above and narrows here.
-        match (self.dtype(), other.dtype()) {
-            (DType::F16, DType::F16) => out.to_dtype(DType::F16),
-            _ => Ok(out),
-        }
+        narrowed(out, self, other)
     }
 
     /// `x W' + bias`, the affine map of a linear layer.
@@ -64,6 +62,10 @@ impl Tensor {
     /// | `weight` | `(O, I)`   |
     /// | `bias`   | `(O)`      |
     /// | result   | `(.., O)`  |
+    ///
+    /// # Numerics
+    ///
+    /// As [`matmul`](Self::matmul). The bias is rounded to the dtype of the product and added there.
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let shapes_fit = weight.rank() == 2
             && self.rank() >= 1
@@ -84,37 +86,42 @@ impl Tensor {
         let mut shape = self.shape().to_vec();
         shape[self.rank() - 1] = outputs;
         let rows = shape[..self.rank() - 1].iter().product();
-        let (x, weight) = operands(&self.reshape(&[rows, inputs])?, weight, "linear")?;
-        let mut y = product(&x, &weight.detach().transpose(0, 1)?)?;
-        let bias = bias.map(|bias| bias.to_dtype(y.dtype())).transpose()?;
+        let (x, w) = operands(&self.reshape(&[rows, inputs])?, weight, "linear")?;
+        let mut y = product(&x, &w.detach().transpose(0, 1)?)?;
+        let bias = bias
+            .map(|bias| promoted("linear", &[&y, bias]).and_then(|_| bias.to_dtype(y.dtype())))
+            .transpose()?;
         if let Some(bias) = &bias {
             y = add_to_rows(y, bias)?;
         }
-        let mut parents = vec![&x, &weight];
+        let mut parents = vec![&x, &w];
         parents.extend(&bias);
         let y = y.with_node(&parents, || {
             Box::new(LinearBackward {
-                x: weight.requires_grad().then(|| x.detach()),
-                weight: x.requires_grad().then(|| weight.detach()),
+                x: w.requires_grad().then(|| x.detach()),
+                weight: x.requires_grad().then(|| w.detach()),
                 bias: bias.as_ref().map(Tensor::requires_grad),
             })
         });
-        let y = y.reshape(&shape)?;
-        // f16 has no product of its own: it widened above and narrows here.
-        if self.dtype() == DType::F16 { y.to_dtype(DType::F16) } else { Ok(y) }
+        narrowed(y.reshape(&shape)?, self, weight)
     }
 }
 
 /// Both operands in the dtype the product runs in: bf16 when both are, else f32 or f64.
 fn operands(a: &Tensor, b: &Tensor, op: &str) -> Result<(Tensor, Tensor)> {
-    if (a.dtype(), b.dtype()) == (DType::BF16, DType::BF16) {
-        return Ok((a.clone(), b.clone()));
+    let dtype = match promoted(op, &[a, b])? {
+        DType::F16 => DType::F32,
+        dtype => dtype,
+    };
+    Ok((a.to_dtype(dtype)?, b.to_dtype(dtype)?))
+}
+
+/// The product of two f16 operands, which [`operands`] widened, back in f16; any other as it is.
+fn narrowed(product: Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    match (a.dtype(), b.dtype()) {
+        (DType::F16, DType::F16) => product.to_dtype(DType::F16),
+        _ => Ok(product),
     }
-    let dtype = a.dtype().promote(b.dtype()).ok_or_else(|| {
-        Error::dtype(op, format!("operands are {} and {}", a.dtype(), b.dtype()))
-            .with_hint("convert one with to_dtype")
-    })?;
-    Ok((a.to_dtype(dtype.widened())?, b.to_dtype(dtype.widened())?))
 }
 
 /// `a x b` of two operands with equal batch dimensions, f32, f64 or both bf16.
@@ -125,6 +132,10 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let count: usize = batch.iter().product();
     let mut shape = batch.to_vec();
     shape.extend([m, n]);
+    if a.elem_count() == 0 || b.elem_count() == 0 {
+        // Its matrices start outside an empty storage.
+        return Tensor::zeros(&shape, a.dtype(), Device::Cpu);
+    }
     let (starts_a, starts_b) = (starts(a), starts(b));
     let strides = |x: &Tensor| {
         let strides = &x.layout().strides;

@@ -2,16 +2,18 @@
 
 mod activation;
 mod attention;
+mod binary;
 mod cast;
 mod compare;
 mod conv;
 mod cross_entropy;
 mod ctc;
 mod dropout;
-mod elementwise;
 mod index;
+mod join;
 mod matmul;
 mod norm;
+mod pointwise;
 mod promote;
 mod reduce;
 mod rotary;

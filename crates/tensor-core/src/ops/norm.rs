@@ -2,9 +2,11 @@
 
 use crate::autograd::Backward;
 use crate::cpu::norm::{self, NormGradients, Normalized, Stats};
+use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::storage::{Device, real_dispatch};
 use crate::tensor::Tensor;
+use cpu_math::real::Real;
 
 impl Tensor {
     /// Normalises the last dimension to mean 0 and variance 1, then scales and shifts.
@@ -213,7 +215,7 @@ impl Backward for NormBackward {
 }
 
 impl NormBackward {
-    fn gradients<T: crate::cpu::real::Real>(
+    fn gradients<T: Real + Element>(
         &self,
         stats: &[Stats<T>],
         grad: &Tensor,

@@ -114,7 +114,7 @@ pub(crate) fn sum_of_squares(x: &Tensor) -> Result<f64> {
 }
 
 /// Sums `grad` down to `shape`, undoing a broadcast.
-pub(crate) fn sum_to(grad: &Tensor, shape: &[usize]) -> Result<Tensor> {
+pub(super) fn sum_to(grad: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let lead = grad.rank() - shape.len();
     let dims: Vec<isize> = (0..grad.rank())
         .filter(|&d| d < lead || (shape[d - lead] == 1 && grad.shape()[d] != 1))

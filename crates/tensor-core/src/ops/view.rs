@@ -1,10 +1,8 @@
 //! Views: other shapes and orders of the same elements.
 
 use crate::autograd::Backward;
-use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::{Layout, checked_count, resolve_dim};
-use crate::storage::Device;
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -96,7 +94,11 @@ impl Tensor {
         }
         let mut layout = self.layout().clone();
         layout.shape[dim] = len;
-        layout.offset += start * layout.strides[dim];
+        // A view of nothing starts where its storage does: the sum may lie past the end.
+        layout.offset = match layout.elem_count() {
+            0 => 0,
+            _ => layout.offset + start * layout.strides[dim],
+        };
         let from = self.shape().to_vec();
         Ok(self.view(layout).with_node(&[self], || Box::new(Narrow { from, dim, start })))
     }
@@ -145,69 +147,6 @@ impl Tensor {
         let layout = self.layout().broadcast_to(shape, "broadcast_to")?;
         let from = self.shape().to_vec();
         Ok(self.view(layout).with_node(&[self], || Box::new(Broadcast { from })))
-    }
-
-    /// Joins tensors along a dimension in which alone they may differ.
-    pub fn cat(parts: &[&Tensor], dim: isize) -> Result<Tensor> {
-        let first = parts.first().ok_or_else(|| Error::shape("cat", "no tensors to join"))?;
-        let dim = resolve_dim(dim, first.rank(), "cat")?;
-        let mut shape = first.shape().to_vec();
-        shape[dim] = 0;
-        for part in parts {
-            let fits = part.rank() == first.rank()
-                && part.dtype() == first.dtype()
-                && (0..first.rank()).all(|d| d == dim || part.shape()[d] == first.shape()[d]);
-            if !fits {
-                return Err(Error::shape(
-                    "cat",
-                    format!(
-                        "part is {:?} {}, the first is {:?} {}; they may differ in dimension {dim} alone",
-                        part.shape(),
-                        part.dtype(),
-                        first.shape(),
-                        first.dtype()
-                    ),
-                ));
-            }
-            shape[dim] += part.shape()[dim];
-        }
-        let outer: usize = shape[..dim].iter().product();
-        let inner: usize = shape[dim + 1..].iter().product();
-        let out = crate::storage::element_dispatch!(first.dtype(), T => {
-            let slices = parts.iter().map(|p| p.cpu_slice::<T>()).collect::<Result<Vec<_>>>()?;
-            let mut values: Vec<T> = Vec::with_capacity(shape.iter().product());
-            for row in 0..outer {
-                for (slice, part) in slices.iter().zip(parts) {
-                    let width = part.shape()[dim] * inner;
-                    values.extend_from_slice(&slice[row * width..(row + 1) * width]);
-                }
-            }
-            Tensor::from_vec(values, &shape, Device::Cpu)?
-        });
-        let extents = parts.iter().map(|part| part.shape()[dim]).collect();
-        Ok(out.with_node(parts, || Box::new(Cat { dim, extents })))
-    }
-
-    /// Joins tensors of one shape along a new dimension.
-    pub fn stack(parts: &[&Tensor], dim: isize) -> Result<Tensor> {
-        let parts = parts.iter().map(|part| part.unsqueeze(dim)).collect::<Result<Vec<_>>>()?;
-        let rank = parts.first().map_or(1, Tensor::rank);
-        let dim = resolve_dim(dim, rank, "stack")?;
-        Tensor::cat(&parts.iter().collect::<Vec<_>>(), dim as isize)
-    }
-
-    /// The nearest values in another dtype; the same tensor when it has it already.
-    pub fn to_dtype(&self, dtype: DType) -> Result<Tensor> {
-        if dtype == self.dtype() {
-            return Ok(self.clone());
-        }
-        let shape = self.shape();
-        let out = super::cast::cast(self, dtype)?.reshape(shape)?;
-        let from = self.dtype();
-        Ok(match from.is_float() && dtype.is_float() {
-            true => out.with_node(&[self], || Box::new(Cast { from })),
-            false => out,
-        })
     }
 }
 
@@ -274,43 +213,6 @@ impl Backward for Broadcast {
 
     fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(super::reduce::sum_to(grad, &self.from)?)])
-    }
-}
-
-struct Cat {
-    dim: usize,
-    extents: Vec<usize>,
-}
-
-impl Backward for Cat {
-    fn name(&self) -> &'static str {
-        "cat"
-    }
-
-    fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let mut start = 0;
-        self.extents
-            .iter()
-            .map(|&extent| {
-                let part = grad.narrow(self.dim as isize, start, extent)?;
-                start += extent;
-                Ok(Some(part))
-            })
-            .collect()
-    }
-}
-
-struct Cast {
-    from: DType,
-}
-
-impl Backward for Cast {
-    fn name(&self) -> &'static str {
-        "to_dtype"
-    }
-
-    fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(grad.to_dtype(self.from)?)])
     }
 }
 

@@ -94,10 +94,25 @@ fn what_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
     let a = leaf(&[3], 1);
     let mut optimiser = AdamW::new(OPTIONS, [("a", &a, true)])?;
     optimiser.step(&gradients(&[(&a, 1.0)]), 1e-2, 1.0)?;
-    let error = optimiser.load_state(|_| Tensor::zeros(&[2], DType::F32, Device::Cpu)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Weights);
-    assert_eq!(error.to_string(), "adamw: `mean.a` has 2 values, expected 3");
+    // The second has the right count in another shape.
+    for shape in [&[2][..], &[3, 1]] {
+        let read = |_: &str| Tensor::zeros(shape, DType::F32, Device::Cpu);
+        let error = optimiser.load_state(read).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Weights);
+        let text = format!("adamw: `mean.a` is {shape:?} f32, expected [3] f32");
+        assert_eq!(error.to_string(), text);
+    }
     assert_eq!(optimiser.steps(), 1);
     assert_ne!(optimiser.state()?[1].1.to_vec::<f32>()?, [0.0; 3]);
     Ok(())
+}
+
+#[test]
+fn decay_rates_outside_their_range_are_refused() {
+    for betas in [(1.0, 0.9), (0.9, -0.1), (f64::NAN, 0.9)] {
+        let options = AdamWOptions { betas, ..OPTIONS };
+        let error = AdamW::new(options, []).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Option);
+        assert!(error.to_string().ends_with("expected 0 <= beta < 1"), "{error}");
+    }
 }

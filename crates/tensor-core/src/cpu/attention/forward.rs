@@ -2,11 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::block::{Block, ScoreTile};
 use super::tile::{multiply, normalise, online_softmax, scale_rows};
-use super::{AttentionInputs, AttentionShape, KEYS, KeptKeys, ROWS, Row, tiles};
-use crate::cpu::parallel::SharedMut;
-use crate::cpu::real::Real;
-use crate::cpu::tile_gemm::gemm_tile;
+use super::{AttentionInputs, AttentionShape, ROWS};
+use cpu_math::parallel::SharedMut;
+use cpu_math::real::Real;
+use cpu_math::tile_gemm::gemm_tile;
 
 /// What the forward pass leaves for the backward pass.
 pub(crate) struct AttentionOutput<T> {
@@ -31,13 +32,12 @@ pub(crate) fn attention_forward<T: Real>(inputs: &AttentionInputs<'_, T>) -> Att
         tasks.with_min_len(shape.grain(shape.rows().min(ROWS))).for_each_init(
             || Scratch::new(shape),
             |scratch, task| {
-                let (unit, block) = (task / n_blocks, task % n_blocks);
+                let (unit, index) = (task / n_blocks, task % n_blocks);
                 let (b, kv_head) = (unit / shape.kv_heads, unit % shape.kv_heads);
-                let rows: Vec<Row> = (block * ROWS..shape.rows().min((block + 1) * ROWS))
-                    .map(|r| inputs.row(b, kv_head, r))
-                    .collect();
-                scratch.attend(inputs, &keys[b], kv_head, &rows);
-                for (r, row) in rows.iter().enumerate() {
+                let rows = index * ROWS..shape.rows().min((index + 1) * ROWS);
+                let block = Block::new(inputs, &keys[b], (b, kv_head), rows);
+                scratch.attend(&block);
+                for (r, row) in block.rows.iter().enumerate() {
                     let width = shape.value_dim;
                     let values = &scratch.output[r * width..][..width];
                     // SAFETY: a (query, head) pair belongs to one work item alone, so no other
@@ -53,12 +53,9 @@ pub(crate) fn attention_forward<T: Real>(inputs: &AttentionInputs<'_, T>) -> Att
     AttentionOutput { output, lse }
 }
 
-/// One thread's tile buffers.
+/// One thread's buffers.
 struct Scratch<T> {
-    /// `(ROWS, D)` queries times the scale.
-    q: Vec<T>,
-    /// `(ROWS, KEYS)` scores, then probabilities.
-    scores: Vec<T>,
+    tile: ScoreTile<T>,
     /// `(ROWS, Dv)`.
     output: Vec<T>,
     /// `(ROWS,)` running maximum; the log-sum-exp at the end.
@@ -67,79 +64,45 @@ struct Scratch<T> {
     sum: Vec<T>,
     /// `(ROWS,)` what a rise of the maximum multiplies older sums by.
     shrink: Vec<T>,
-    /// `(ROWS,)` keys of a tile that a row sees.
-    visible: Vec<usize>,
-    /// `(ROWS, KEYS)` dropout factors.
-    factors: Vec<T>,
 }
 
 impl<T: Real> Scratch<T> {
     fn new(shape: &AttentionShape) -> Self {
         let rows = ROWS.min(shape.rows());
-        let keys = KEYS.min(shape.kv_len);
         Self {
-            q: vec![T::ZERO; rows * shape.head_dim],
-            scores: vec![T::ZERO; rows * keys],
+            tile: ScoreTile::new(shape),
             output: vec![T::ZERO; rows * shape.value_dim],
             max: vec![T::ZERO; rows],
             sum: vec![T::ZERO; rows],
             shrink: vec![T::ZERO; rows],
-            visible: Vec::with_capacity(rows),
-            factors: Vec::new(),
         }
     }
 
-    fn attend(
-        &mut self,
-        inputs: &AttentionInputs<'_, T>,
-        keys: &KeptKeys<'_, T>,
-        kv_head: usize,
-        rows: &[Row],
-    ) {
-        let shape = &inputs.shape;
-        let (d, dv) = (shape.head_dim, shape.value_dim);
-        let m = rows.len();
-        inputs.pack_rows((inputs.q, d), rows, inputs.scale, &mut self.q);
-        self.max.fill(T::NEG_INFINITY);
-        self.sum.fill(T::ZERO);
-        // Later queries see more keys, so the last row's limit is the block's.
-        let seen = rows.last().map_or(0, |row| inputs.limit(keys, row.query));
-
-        for tile in tiles(seen, KEYS) {
-            let n_keys = tile.len();
-            let scores = &mut self.scores[..m * n_keys];
+    /// Fills `output`, and `max` with the log-sum-exps.
+    fn attend(&mut self, block: &Block<'_, T>) {
+        let (m, dv) = (block.rows.len(), block.inputs.shape.value_dim);
+        let (max, sum) = (&mut self.max[..m], &mut self.sum[..m]);
+        max.fill(T::NEG_INFINITY);
+        sum.fill(T::ZERO);
+        self.tile.load(block);
+        for tile in block.tiles() {
             // 1. Scores of the tile.
-            gemm_tile(
-                (m, n_keys, d),
-                T::ONE,
-                (&self.q, (d, 1)),
-                (keys.k_from(shape, kv_head, tile.start), (1, shape.kv_heads * d)),
-                T::ZERO,
-                (scores, (n_keys, 1)),
-            );
-            inputs.add_bias(rows, keys, tile.clone(), scores);
+            self.tile.form(block, tile.clone());
+            let ScoreTile { scores, visible, factors, .. } = &mut self.tile;
+            let n = tile.len();
+            let scores = &mut scores[..m * n];
             // 2. Exponentials relative to the running maximum.
-            inputs.visible(rows, keys, tile.clone(), &mut self.visible);
-            let (max, sum) = (&mut self.max[..m], &mut self.sum[..m]);
-            online_softmax(scores, &self.visible, max, sum, &mut self.shrink);
+            online_softmax(scores, visible, max, sum, &mut self.shrink);
             if tile.start > 0 {
                 scale_rows(&mut self.output, dv, &self.shrink[..m]);
             }
-            if inputs.dropout_factors(rows, keys, tile.clone(), &mut self.factors) {
-                multiply(scores, &self.factors);
-            }
-            // 3. Fold the values in.
-            gemm_tile(
-                (m, dv, n_keys),
-                T::ONE,
-                (scores, (n_keys, 1)),
-                (keys.v_from(shape, kv_head, tile.start), (shape.kv_heads * dv, 1)),
-                // The first tile overwrites what the last block left.
-                if tile.start == 0 { T::ZERO } else { T::ONE },
-                (&mut self.output, (dv, 1)),
-            );
+            multiply(scores, factors);
+            // 3. Fold the values in. The first tile overwrites what the last block left.
+            let (v, v_stride) = block.v_from(tile.start);
+            let beta = if tile.start == 0 { T::ZERO } else { T::ONE };
+            let (scores, output) = ((&*scores, (n, 1)), (&mut self.output[..], (dv, 1)));
+            gemm_tile((m, dv, n), T::ONE, scores, (v, (v_stride, 1)), beta, output);
         }
-
-        normalise(&mut self.output, dv, &mut self.max[..m], &self.sum[..m]);
+        normalise(&mut self.output, dv, max, sum);
     }
 }

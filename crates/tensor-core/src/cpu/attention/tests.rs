@@ -1,4 +1,5 @@
 use super::*;
+use cpu_math::testing::same_bits_on_one_and_two_threads;
 
 /// One problem with every option, owned.
 #[derive(Clone)]
@@ -146,6 +147,7 @@ fn problems() -> Vec<Problem> {
         Problem::new([1, 70, 300, 4, 2, 5, 6]).causal().masked(),
         Problem::new([1, 9, 4, 2, 1, 3, 3]).causal(),
         Problem::new([2, 17, 513, 3, 1, 7, 2]).masked().dropped(),
+        Problem::new([1, 2, 300, 1, 1, 3, 0]),
         Problem::new([2, 5, 270, 4, 2, 3, 3]).masked().biased([2, 4, 5, 270]),
         Problem::new([2, 5, 9, 4, 2, 3, 3]).biased([1, 4, 5, 9]).causal(),
         Problem::new([2, 5, 9, 4, 2, 3, 3]).biased([2, 1, 1, 9]).dropped(),
@@ -259,6 +261,23 @@ fn a_bias_of_minus_infinity_hides_a_key() {
 }
 
 #[test]
+fn a_row_of_nan_scores_is_not_taken_for_a_row_without_keys() {
+    // The first query, and under the causal rule the first key of the second item.
+    let mut problem = Problem::new([2, 300, 300, 1, 1, 2, 2]).causal();
+    problem.q[..2].fill(f64::NAN);
+    problem.k[600..602].fill(f64::NAN);
+    let forward = attention_forward(&problem.inputs());
+    for (item, output) in forward.output.chunks(600).enumerate() {
+        for (i, row) in output.chunks(2).enumerate() {
+            assert_eq!(row.iter().all(|o| o.is_nan()), item == 1 || i == 0, "item {item}, row {i}");
+        }
+    }
+    let grads =
+        attention_backward(&problem.inputs(), &forward.output, &forward.lse, &[1.0; 1200], false);
+    assert!(grads.q[0].is_nan() && grads.q[2].is_finite() && grads.q[600].is_nan());
+}
+
+#[test]
 fn later_keys_cannot_change_earlier_outputs() {
     let clean = Problem::new([1, 90, 90, 2, 2, 4, 4]).causal();
     let mut changed = clean.clone();
@@ -273,18 +292,14 @@ fn later_keys_cannot_change_earlier_outputs() {
 #[test]
 fn one_and_two_threads_give_the_same_bits() {
     for problem in problems() {
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let inputs = problem.inputs();
-                let forward = attention_forward(&inputs);
-                let upstream = noise(forward.output.len(), 10);
-                let grads =
-                    attention_backward(&inputs, &forward.output, &forward.lse, &upstream, true);
-                (forward.output, grads.q, grads.k, grads.v, grads.bias)
-            })
-        };
-        assert_eq!(run(1), run(2));
+        same_bits_on_one_and_two_threads(|| {
+            let inputs = problem.inputs();
+            let forward = attention_forward(&inputs);
+            let upstream = noise(forward.output.len(), 10);
+            let grads = attention_backward(&inputs, &forward.output, &forward.lse, &upstream, true);
+            let bias = grads.bias.unwrap_or_default();
+            [forward.output, forward.lse, grads.q, grads.k, grads.v, bias].concat()
+        });
     }
 }
 

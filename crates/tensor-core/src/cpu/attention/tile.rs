@@ -3,9 +3,9 @@
 //! A tile is `(rows, n_keys)`; `visible` counts the leading keys that each row sees. The rest of a
 //! row comes out as zero, whatever was in it.
 
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::real::Real;
 use crate::cpu::reduce::{row_max, sum_map, sum_map2};
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 /// Replaces `x` by `exp(x - shift)` and returns the sum.
 #[inline(always)]
@@ -32,12 +32,16 @@ simd_dispatch! {
         for (r, row) in scores.chunks_exact_mut(n_keys).enumerate() {
             let (seen, hidden) = row.split_at_mut(visible[r]);
             hidden.fill(T::ZERO);
-            let top = row_max(seen).max(max[r]);
+            let mut top = row_max(seen).max(max[r]);
             if top == T::NEG_INFINITY {
-                // No key so far, or only keys with a bias of -inf.
-                seen.fill(T::ZERO);
-                shrink[r] = T::ONE;
-                continue;
+                let Some(&nan) = seen.iter().find(|x| x.is_nan()) else {
+                    // No key so far, or only keys with a bias of -inf.
+                    seen.fill(T::ZERO);
+                    shrink[r] = T::ONE;
+                    continue;
+                };
+                // The maximum passes over NaN; the row must not.
+                top = nan;
             }
             shrink[r] = (max[r] - top).exp();
             max[r] = top;
@@ -71,9 +75,9 @@ simd_dispatch! {
 
     /// Multiplies row `r` of `width` elements by `factors[r]`.
     pub(super) fn scale_rows<T: Real>(xs: &mut [T], width: usize, factors: &[T]) {
-        for (row, &factor) in xs.chunks_exact_mut(width).zip(factors) {
+        for (r, &factor) in factors.iter().enumerate() {
             if factor != T::ONE {
-                for x in row {
+                for x in &mut xs[r * width..][..width] {
                     *x *= factor;
                 }
             }
@@ -97,7 +101,7 @@ simd_dispatch! {
         }
     }
 
-    /// `x_i *= by_i`.
+    /// `x_i *= by_i`; an empty `by` leaves `xs` as they are.
     pub(super) fn multiply<T: Real>(xs: &mut [T], by: &[T]) {
         for (x, &b) in xs.iter_mut().zip(by) {
             *x *= b;

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::{ConvShape, depthwise};
-use crate::cpu::parallel::map_tasks;
-use crate::cpu::real::Real;
-use crate::cpu::tile_gemm::gemm_tile;
+use cpu_math::parallel::map_tasks;
+use cpu_math::real::Real;
+use cpu_math::tile_gemm::gemm_tile;
 
 /// Rows of unrolled windows that a work item aims at.
 const BLOCK_ROWS: usize = 256;

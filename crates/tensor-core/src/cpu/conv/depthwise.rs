@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::ConvShape;
-use crate::cpu::dispatch::simd_dispatch;
-use crate::cpu::parallel::map_tasks;
-use crate::cpu::real::Real;
 use crate::cpu::reduce::sum_map2;
+use cpu_math::parallel::map_tasks;
+use cpu_math::real::Real;
+use cpu_math::simd_dispatch;
 
 pub(super) fn forward<T: Real>(
     x: &[T],

@@ -1,4 +1,5 @@
 use super::*;
+use cpu_math::testing::same_bits_on_one_and_two_threads;
 
 fn noise(n: usize, salt: usize) -> Vec<f64> {
     (0..n).map(|i| ((i * 7919 + salt * 131 + 17) % 1009) as f64 / 500.0 - 1.0).collect()
@@ -135,17 +136,14 @@ fn gradients_are_directional_slopes_of_the_definition() {
 #[test]
 fn one_and_two_threads_give_the_same_bits() {
     for Case { shape, x, weight, bias, upstream } in cases() {
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                [
-                    conv1d(&x, &weight, Some(&bias), &shape),
-                    conv1d_input_grad(&upstream, &weight, &shape),
-                    conv1d_weight_grad(&upstream, &x, &shape),
-                    conv1d_bias_grad(&upstream, &shape),
-                ]
-            })
-        };
-        assert_eq!(run(1), run(2));
+        same_bits_on_one_and_two_threads(|| {
+            [
+                conv1d(&x, &weight, Some(&bias), &shape),
+                conv1d_input_grad(&upstream, &weight, &shape),
+                conv1d_weight_grad(&upstream, &x, &shape),
+                conv1d_bias_grad(&upstream, &shape),
+            ]
+            .concat()
+        });
     }
 }

@@ -51,6 +51,6 @@ fn operands_that_do_not_fit_are_refused() {
         (ErrorKind::DType, "eq: operands are f64 and i64".into())
     );
     let error = x.masked_fill(&ids, 0.0).unwrap_err();
-    assert_eq!(error.to_string(), "read: dtype is i64, expected u8");
+    assert_eq!(error.to_string(), "where_cond: mask is i64, expected u8");
     assert_eq!(x.lt(&noise(&[3], 1)).unwrap_err().kind(), ErrorKind::Shape);
 }

@@ -52,4 +52,12 @@ fn operands_that_do_not_fit_are_refused() {
         ErrorKind::Option
     );
     assert_eq!(kind(&[2, 3], &[4, 2, 3], plain), ErrorKind::Shape);
+    // Extents that overflow.
+    for options in [
+        Conv1dOptions { dilation: usize::MAX, ..plain },
+        Conv1dOptions { padding: usize::MAX / 2 + 1, ..plain },
+        Conv1dOptions { groups: usize::MAX, ..plain },
+    ] {
+        assert_eq!(kind(&[1, 2, 5], &[4, 2, 3], options), ErrorKind::Shape);
+    }
 }

@@ -66,7 +66,7 @@ fn an_index_outside_names_its_position() {
         assert_eq!(error.kind(), ErrorKind::Option);
         assert_eq!(
             error.to_string(),
-            format!("index_select: index {bad} at position 1, expected 0..4")
+            format!("embedding: index {bad} at position 1, expected 0..4")
         );
     }
 }

@@ -69,19 +69,25 @@ fn frozen_operands_get_no_gradient() -> Result<()> {
 
 #[test]
 fn mixed_dtypes_meet_in_the_wider_one() -> Result<()> {
-    let a = noise(&[5, 33], 1);
-    let b = noise(&[33, 7], 2);
-    let want = a.matmul(&b)?.to_vec_f64()?;
-    for (left, right, out, bound) in [
-        (DType::BF16, DType::BF16, DType::BF16, 0.15),
-        (DType::BF16, DType::F32, DType::F32, 0.05),
-        (DType::F16, DType::F16, DType::F16, 0.02),
-        (DType::F32, DType::F32, DType::F32, 1e-5),
+    // One rounding to the result's dtype, half a unit in its last place.
+    for (left, right, out, rounding) in [
+        (DType::BF16, DType::BF16, DType::BF16, 2f64.powi(-9)),
+        (DType::BF16, DType::F32, DType::F32, 0.0),
+        (DType::F16, DType::F16, DType::F16, 2f64.powi(-12)),
+        (DType::F16, DType::F32, DType::F32, 0.0),
+        (DType::F32, DType::F16, DType::F32, 0.0),
+        (DType::F32, DType::F32, DType::F32, 0.0),
     ] {
-        let got = a.to_dtype(left)?.matmul(&b.to_dtype(right)?)?;
-        assert_eq!(got.dtype(), out);
-        for (got, want) in got.to_vec_f64()?.iter().zip(&want) {
-            assert!((got - want).abs() < bound, "{left} x {right}: {got} {want}");
+        let (a, b) = (noise(&[5, 33], 1).to_dtype(left)?, noise(&[33, 7], 2).to_dtype(right)?);
+        let want = a.to_dtype(DType::F64)?.matmul(&b.to_dtype(DType::F64)?)?.to_vec_f64()?;
+        for got in [a.matmul(&b)?, a.linear(&b.transpose(0, 1)?, None)?] {
+            assert_eq!(got.dtype(), out, "{left} x {right}");
+            for (got, want) in got.to_vec_f64()?.iter().zip(&want) {
+                // Sums of 33 terms up to 1 in f32; a sum on the edge of a binade rounds by a
+                // whole unit of the lower one.
+                let bound = 33.0 * 2f64.powi(-24) * 33.0 + 2.0 * rounding * want.abs();
+                assert!((got - want).abs() <= bound, "{left} x {right}: {got} {want}");
+            }
         }
     }
     Ok(())
@@ -99,7 +105,12 @@ fn operands_that_do_not_fit_are_refused_with_their_shapes() {
         "linear: input [2, 3], weight [4, 2], bias None, expected (.., I), (O, I), (O)"
     );
     let ids = Tensor::arange(4, Device::Cpu).unwrap().reshape(&[2, 2]).unwrap();
-    let error = noise(&[2, 2], 1).matmul(&ids).unwrap_err();
+    assert_eq!(
+        text(noise(&[2, 2], 1).matmul(&ids)),
+        "matmul: operands are f64, i64, expected floats that mix (hint: convert with to_dtype)"
+    );
+    let narrow = |shape: &[usize]| noise(shape, 1).to_dtype(DType::F32).unwrap();
+    let error = narrow(&[2, 3]).linear(&narrow(&[4, 3]), Some(&noise(&[4], 1))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DType);
     assert_eq!(ids.matmul(&ids).unwrap_err().kind(), ErrorKind::DType);
 }
@@ -111,5 +122,19 @@ fn an_empty_inner_extent_gives_the_bias() -> Result<()> {
     assert_eq!(empty(&[3, 0])?.matmul(&empty(&[0, 2])?)?.to_vec::<f32>()?, [0.0; 6]);
     let y = empty(&[3, 0])?.linear(&empty(&[2, 0])?, Some(&bias))?;
     assert_eq!(y.to_vec::<f32>()?, [1.0; 6]);
+    Ok(())
+}
+
+#[test]
+fn empty_products_take_any_view() -> Result<()> {
+    for dtype in [DType::F64, DType::BF16] {
+        // Two heads against no keys: the second head starts past the end of the storage.
+        let q = noise(&[1, 2, 3, 8], 1).to_dtype(dtype)?;
+        let keys = Tensor::zeros(&[1, 0, 2, 8], dtype, Device::Cpu)?.permute(&[0, 2, 3, 1])?;
+        let scores = q.matmul(&keys)?;
+        assert_eq!((scores.dtype(), scores.shape()), (dtype, &[1, 2, 3, 0][..]));
+        let values = keys.transpose(2, 3)?;
+        assert_eq!(scores.matmul(&values)?.to_vec_f64()?, [0.0; 48]);
+    }
     Ok(())
 }

@@ -5,39 +5,50 @@
 //! The right operand of a large product is packed once, into one contiguous block a column of
 //! tiles: the crate would pack it again for every tile, and slowly when it is transposed.
 
+mod pack;
+
 use rayon::prelude::*;
 
-use crate::cpu::parallel::SharedMut;
-use crate::cpu::real::Real;
-use crate::cpu::scratch::with_scratch;
-use crate::cpu::tile_gemm::gemm_at;
+use crate::parallel::SharedMut;
+use crate::real::Real;
+use crate::scratch::with_scratch;
+use crate::tile_gemm::gemm_at;
+use pack::pack_column_blocks;
 
 /// A matrix inside a slice: element `(i, j)` is at `i * row_stride + j * col_stride`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MatRef<'a, T> {
-    pub(crate) data: &'a [T],
-    pub(crate) row_stride: usize,
-    pub(crate) col_stride: usize,
+pub struct MatRef<'a, T> {
+    /// Holds the elements.
+    pub data: &'a [T],
+    /// Elements from one row to the next.
+    pub row_stride: usize,
+    /// Elements from one column to the next.
+    pub col_stride: usize,
 }
 
 impl<'a, T> MatRef<'a, T> {
     /// The matrix that starts at the slice's first element, with (row, column) strides.
-    pub(crate) fn new(data: &'a [T], (row_stride, col_stride): (usize, usize)) -> Self {
+    pub fn new(data: &'a [T], (row_stride, col_stride): (usize, usize)) -> Self {
         Self { data, row_stride, col_stride }
     }
 
     /// # Panics
     ///
     /// When an element of a `rows x cols` matrix lies outside the slice.
-    pub(crate) fn check(&self, rows: usize, cols: usize) {
-        let last =
-            rows.saturating_sub(1) * self.row_stride + cols.saturating_sub(1) * self.col_stride;
-        assert!(rows * cols == 0 || last < self.data.len(), "a matrix lies within its slice");
+    pub fn check(&self, rows: usize, cols: usize) {
+        if rows == 0 || cols == 0 {
+            return;
+        }
+        // Checked: unsafe code relies on this.
+        let down = (rows - 1).checked_mul(self.row_stride);
+        let across = (cols - 1).checked_mul(self.col_stride);
+        let last = down.zip(across).and_then(|(down, across)| down.checked_add(across));
+        assert!(last.is_some_and(|at| at < self.data.len()), "a matrix lies within its slice");
     }
 }
 
 /// Multiply-adds below which waking the thread pool costs more than it saves.
-pub(crate) const SERIAL_WORK: usize = 1 << 19;
+pub const SERIAL_WORK: usize = 1 << 19;
 
 /// Multiply-adds that a tile aims at: a tenth of a millisecond.
 const TILE_WORK: usize = 1 << 22;
@@ -100,7 +111,7 @@ impl Tiling {
 /// # Panics
 ///
 /// When a matrix lies outside its slice, or the counts differ.
-pub(crate) fn gemm_batched<T: Real>(
+pub fn gemm_batched<T: Real>(
     extents: (usize, usize, usize),
     a: &[MatRef<'_, T>],
     b: &[MatRef<'_, T>],
@@ -175,71 +186,10 @@ fn multiply_tiles<'a, T: Real>(
     }
 }
 
-/// Copies `b: (K, N)` to blocks of `width` columns, each `(K, width)` row-major, one after
-/// another; the last is narrower.
-fn pack_column_blocks<T: Real>(
-    b: &MatRef<'_, T>,
-    (n, k): (usize, usize),
-    width: usize,
-    out: &mut [T],
-) {
-    /// Rows that a task packs.
-    const ROWS: usize = 128;
-    out.par_chunks_mut(width * k).enumerate().for_each(|(block, out)| {
-        let (col, width) = (block * width, width.min(n - block * width));
-        out.par_chunks_mut(ROWS * width).enumerate().for_each(|(part, out)| {
-            let source = &b.data[part * ROWS * b.row_stride + col * b.col_stride..];
-            if b.col_stride == 1 {
-                for (row, out) in out.chunks_exact_mut(width).enumerate() {
-                    out.copy_from_slice(&source[row * b.row_stride..][..width]);
-                }
-            } else {
-                transpose(source, (b.row_stride, b.col_stride), width, out);
-            }
-        });
-    });
-}
-
-/// Copies a matrix of `width` columns, far apart in `source`, to rows.
-fn transpose<T: Real>(
-    source: &[T],
-    (row_stride, col_stride): (usize, usize),
-    width: usize,
-    out: &mut [T],
-) {
-    /// Side of a square that is read along columns and written along rows, in whole cache lines.
-    const SIDE: usize = 16;
-    let rows = out.len() / width;
-    for col in (0..width).step_by(SIDE) {
-        let cols = SIDE.min(width - col);
-        for row in (0..rows).step_by(SIDE) {
-            let source = &source[row * row_stride + col * col_stride..];
-            if row_stride == 1 && cols == SIDE && row + SIDE <= rows {
-                let mut square = [[T::ZERO; SIDE]; SIDE];
-                for (j, column) in square.iter_mut().enumerate() {
-                    column.copy_from_slice(&source[j * col_stride..][..SIDE]);
-                }
-                for i in 0..SIDE {
-                    let out = &mut out[(row + i) * width + col..][..SIDE];
-                    for (value, column) in out.iter_mut().zip(&square) {
-                        *value = column[i];
-                    }
-                }
-            } else {
-                for i in 0..SIDE.min(rows - row) {
-                    for j in 0..cols {
-                        out[(row + i) * width + col + j] = source[i * row_stride + j * col_stride];
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::parallel::tests::{ramp, same_bits_on_one_and_two_threads};
+    use crate::testing::{ramp, same_bits_on_one_and_two_threads};
 
     /// Plain loops over strided operands.
     fn naive((m, n, k): (usize, usize, usize), a: MatRef<f64>, b: MatRef<f64>) -> Vec<f64> {
@@ -270,6 +220,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_matrix_within_its_slice_is_accepted() {
+        let data = [0.0; 12];
+        MatRef::new(&data, (4, 1)).check(3, 4);
+        MatRef::new(&data[2..], (4, 1)).check(3, 2);
+        MatRef::new(&data, (0, 0)).check(usize::MAX, usize::MAX);
+        MatRef::new(&data[..0], (4, 1)).check(0, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a matrix lies within its slice")]
+    fn a_matrix_past_its_slice_is_refused() {
+        MatRef::new(&[0.0; 11], (4, 1)).check(3, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a matrix lies within its slice")]
+    fn a_stride_that_wraps_around_is_refused() {
+        MatRef::new(&[0.0], (1 << (usize::BITS - 1), 1)).check(3, 1);
     }
 
     #[test]

@@ -7,12 +7,12 @@ use std::arch::x86_64::{
 use std::mem::transmute;
 
 use half::bf16;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::Bf16Output;
-use crate::cpu::gemm::{MatRef, SERIAL_WORK};
-use crate::cpu::parallel::SharedMut;
-use crate::cpu::scratch::with_scratch;
+use crate::gemm::{MatRef, SERIAL_WORK};
+use crate::parallel::SharedMut;
+use crate::scratch::with_scratch;
 
 /// Rows of the register tile: 28 accumulators leave four registers for operands.
 const TILE_ROWS: usize = 14;
@@ -31,12 +31,13 @@ pub(super) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512bw")
 }
 
-/// `out = a x b`; extents are not zero and the operands lie within their slices.
-pub(super) fn gemm<O: Bf16Output>(
+/// `out = a x b`, where the instruction [`is_available`]; extents are not zero and the operands
+/// lie within their slices.
+pub(super) fn gemm(
     (m, n, k): (usize, usize, usize),
     a: MatRef<'_, bf16>,
     b: MatRef<'_, bf16>,
-    out: &mut [O],
+    out: &mut [bf16],
 ) {
     let pairs = k.div_ceil(2);
     let (row_panels, col_panels) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLS));
@@ -156,31 +157,24 @@ struct Product<'a> {
 
 impl Product<'_> {
     /// Computes the output of a range of row panels and column panels.
-    fn run_job<O: Bf16Output>(
+    fn run_job(
         &self,
         rows: std::ops::Range<usize>,
         cols: std::ops::Range<usize>,
-        out: &SharedMut<'_, O>,
+        out: &SharedMut<'_, bf16>,
     ) {
         let (row, row_end) = (rows.start * TILE_ROWS, self.m.min(rows.end * TILE_ROWS));
         let (col, col_end) = (cols.start * TILE_COLS, self.n.min(cols.end * TILE_COLS));
         let width = col_end - col;
-        if O::IS_F32 {
-            // SAFETY: jobs own disjoint rectangles of the `m x n` output, which is f32.
-            unsafe {
-                let corner = out.pointer(row * self.n + col).cast::<f32>();
-                self.accumulate(rows, cols, corner, self.n);
-            }
-            return;
-        }
         let mut sums = vec![0.0f32; (row_end - row) * width];
-        // SAFETY: the buffer holds the rectangle with rows `width` elements apart.
+        // SAFETY: the buffer holds the rectangle with rows `width` elements apart, and `gemm` is
+        // called where `is_available` alone.
         unsafe { self.accumulate(rows, cols, sums.as_mut_ptr(), width) };
         for (r, sums) in (row..row_end).zip(sums.chunks(width)) {
             // SAFETY: jobs own disjoint rectangles; this is one row of this job's.
             let out =
                 unsafe { std::slice::from_raw_parts_mut(out.pointer(r * self.n + col), width) };
-            O::store(sums, out);
+            out.convert_from_f32_slice(sums);
         }
     }
 

@@ -17,7 +17,7 @@ const FEW_ROWS: usize = 4;
 /// # Panics
 ///
 /// When a matrix lies outside its slice.
-pub(crate) fn gemm_tile<T: Real>(
+pub fn gemm_tile<T: Real>(
     extents: (usize, usize, usize),
     alpha: T,
     (a, a_strides): (&[T], (usize, usize)),
@@ -41,7 +41,7 @@ pub(crate) fn gemm_tile<T: Real>(
 /// - `a` and `b` pass [`MatRef::check`] for their extents.
 /// - Every element `c + i * rows + j * cols` of the output, with its (row, column) strides, may be
 ///   written, and no other thread reaches it meanwhile. With `beta` not zero it is initialised.
-pub(crate) unsafe fn gemm_at<T: Real>(
+pub unsafe fn gemm_at<T: Real>(
     (m, n, k): (usize, usize, usize),
     alpha: T,
     a: MatRef<'_, T>,

@@ -18,7 +18,7 @@ fn polynomial<const N: usize>(x: f32, c: [f32; N]) -> f32 {
 
 /// `e^x`: infinity above 88.73, 0 below -104, subnormal in between as it should be.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     // Comparisons with NaN are false, so NaN passes both clamps.
     let x = if x > 89.0 { 89.0 } else { x };
     let x = if x < -104.0 { -104.0 } else { x };
@@ -48,7 +48,7 @@ fn power_of_two(n: i32) -> f32 {
 
 /// Natural logarithm: -infinity at 0, NaN below.
 #[inline(always)]
-pub(crate) fn ln(x: f32) -> f32 {
+pub fn ln(x: f32) -> f32 {
     // Subnormals are scaled into the normal range first.
     let tiny = x < f32::MIN_POSITIVE;
     let scaled = if tiny { x * 8_388_608.0 } else { x };
@@ -82,7 +82,7 @@ pub(crate) fn ln(x: f32) -> f32 {
 
 /// Hyperbolic tangent.
 #[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
+pub fn tanh(x: f32) -> f32 {
     let a = x.abs();
     let z = x * x;
     let p = polynomial(
@@ -96,7 +96,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
 
 /// Error function, `2 / sqrt(pi)` times the integral of `exp(-t^2)` from 0 to x.
 #[inline(always)]
-pub(crate) fn erf(x: f32) -> f32 {
+pub fn erf(x: f32) -> f32 {
     let a = x.abs();
     // Near 0: x + x P(x^2). Farther out: 1 - exp(-Q(|x|)); beyond 4.1 that is 1 in f32.
     let near = polynomial(
@@ -132,7 +132,7 @@ pub(crate) fn erf(x: f32) -> f32 {
 
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
+pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 

@@ -11,19 +11,15 @@ use rayon::prelude::*;
 
 /// Elements of a flat slice that one task handles: 64 KiB of f32, within a core's second-level
 /// cache together with its operands.
-pub(crate) const CHUNK: usize = 16 * 1024;
+pub const CHUNK: usize = 16 * 1024;
 
 /// Rows of `width` elements that make up about one [`CHUNK`], at least one.
-pub(crate) fn rows_per_chunk(width: usize) -> usize {
+pub fn rows_per_chunk(width: usize) -> usize {
     (CHUNK / width.max(1)).max(1)
 }
 
 /// Calls `f(start, part)` for every chunk of `out`.
-pub(crate) fn for_each_chunk<T: Send>(
-    out: &mut [T],
-    chunk: usize,
-    f: impl Fn(usize, &mut [T]) + Sync,
-) {
+pub fn for_each_chunk<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     if out.len() <= chunk {
         f(0, out);
     } else {
@@ -32,7 +28,7 @@ pub(crate) fn for_each_chunk<T: Send>(
 }
 
 /// `f(0), f(1), ..` in order.
-pub(crate) fn map_tasks<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+pub fn map_tasks<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
     if count <= 1 {
         (0..count).map(f).collect()
     } else {
@@ -41,7 +37,7 @@ pub(crate) fn map_tasks<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + S
 }
 
 /// A mutable slice that tasks write to at disjoint places.
-pub(crate) struct SharedMut<'a, T> {
+pub struct SharedMut<'a, T> {
     data: *mut T,
     len: usize,
     borrow: PhantomData<&'a mut [T]>,
@@ -51,7 +47,8 @@ pub(crate) struct SharedMut<'a, T> {
 unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
 
 impl<'a, T> SharedMut<'a, T> {
-    pub(crate) fn new(data: &'a mut [T]) -> Self {
+    /// Borrows the slice for as long as tasks write to it.
+    pub fn new(data: &'a mut [T]) -> Self {
         Self { data: data.as_mut_ptr(), len: data.len(), borrow: PhantomData }
     }
 
@@ -61,7 +58,7 @@ impl<'a, T> SharedMut<'a, T> {
     ///
     /// - `offset` is at most the slice's length.
     /// - No two tasks reach one element through the result.
-    pub(crate) unsafe fn pointer(&self, offset: usize) -> *mut T {
+    pub unsafe fn pointer(&self, offset: usize) -> *mut T {
         debug_assert!(offset <= self.len, "{offset} is outside a slice of {}", self.len);
         // SAFETY: within the slice, by this function's contract.
         unsafe { self.data.add(offset) }
@@ -72,7 +69,7 @@ impl<'a, T> SharedMut<'a, T> {
     /// # Safety
     ///
     /// - No other thread reaches these elements while this object lives.
-    pub(crate) unsafe fn write(&self, offset: usize, values: &[T])
+    pub unsafe fn write(&self, offset: usize, values: &[T])
     where
         T: Copy,
     {
@@ -91,27 +88,8 @@ impl<'a, T> SharedMut<'a, T> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::cpu::real::Real;
-
-    /// Deterministic values in `[-1, 1]` without a pattern that tiles could hide.
-    pub(crate) fn ramp<T: Real>(n: usize, salt: usize) -> Vec<T> {
-        (0..n)
-            .map(|i| ((i * 7919 + salt * 104_729 + i / 1009) % 2003) as f64 / 1001.0 - 1.0)
-            .map(T::from_f64)
-            .collect()
-    }
-
-    /// Runs `f` on pools of one and two threads and compares every bit.
-    #[track_caller]
-    pub(crate) fn same_bits_on_one_and_two_threads<T: Real>(f: impl Fn() -> Vec<T> + Sync) {
-        let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| f().iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>())
-        };
-        assert!(on(1) == on(2), "results differ between one and two threads");
-    }
 
     #[test]
     fn elements_that_lie_apart_are_written_by_their_owner() {

@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// Runs `f` on `len` elements of unspecified content. Elements need no more than 8-byte alignment.
-pub(crate) fn with_scratch<T: Pod, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
+pub fn with_scratch<T: Pod, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
     // Taken, not borrowed: a thread that waits inside `f` may run another task that comes here.
     let mut buffer = BUFFER.take();
     let words = (len * size_of::<T>()).div_ceil(size_of::<u64>());

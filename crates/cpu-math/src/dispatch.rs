@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Isa {
+pub enum Isa {
     /// What every machine of the target architecture has.
     Portable = 1,
     /// AVX2 with FMA.
@@ -23,7 +23,7 @@ pub(crate) enum Isa {
 /// The best instruction set of this machine, detected once.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub(crate) fn isa() -> Isa {
+pub fn isa() -> Isa {
     static DETECTED: AtomicU8 = AtomicU8::new(0);
     match DETECTED.load(Ordering::Relaxed) {
         1 => Isa::Portable,
@@ -62,12 +62,13 @@ fn detect() -> Isa {
 /// ```text
 /// simd_dispatch! {
 ///     /// Doc comment.
-///     pub(crate) fn scale<T: Real>(x: &mut [T], by: T) { ... }
+///     pub fn scale<T: Real>(x: &mut [T], by: T) { ... }
 /// }
 /// ```
 ///
 /// Arguments are plain names. Helpers that the body calls must be `#[inline(always)]`, or they
 /// are compiled for the baseline alone.
+#[macro_export]
 macro_rules! simd_dispatch {
     ($(
         $(#[$meta:meta])*
@@ -90,21 +91,19 @@ macro_rules! simd_dispatch {
                 fn avx2 $(<$($t: $bound),+>)? ($($arg: $arg_type),*) $(-> $ret)? {
                     body $(::<$($t),+>)? ($($arg),*)
                 }
-                match $crate::cpu::dispatch::isa() {
-                    $crate::cpu::dispatch::Isa::Avx512 => {
+                match $crate::dispatch::isa() {
+                    $crate::dispatch::Isa::Avx512 => {
                         // SAFETY: `isa` says so only after detecting every feature enabled.
                         return unsafe { avx512 $(::<$($t),+>)? ($($arg),*) };
                     }
-                    $crate::cpu::dispatch::Isa::Avx2 => {
+                    $crate::dispatch::Isa::Avx2 => {
                         // SAFETY: as above.
                         return unsafe { avx2 $(::<$($t),+>)? ($($arg),*) };
                     }
-                    $crate::cpu::dispatch::Isa::Portable => {}
+                    $crate::dispatch::Isa::Portable => {}
                 }
             }
             body $(::<$($t),+>)? ($($arg),*)
         }
     )*};
 }
-
-pub(crate) use simd_dispatch;

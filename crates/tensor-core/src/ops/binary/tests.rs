@@ -60,43 +60,6 @@ fn on_a_tie_the_gradient_goes_to_the_left() {
 }
 
 #[test]
-fn pointwise_gradients_agree_with_finite_differences() {
-    type Unary = fn(&Tensor) -> Result<Tensor>;
-    let functions: [Unary; 12] = [
-        |x| x.add_scalar(0.7),
-        |x| x.mul_scalar(-1.3),
-        Tensor::neg,
-        Tensor::sqr,
-        Tensor::abs,
-        |x| x.clamp(-0.4, 0.6),
-        |x| x.abs()?.add_scalar(0.5)?.log(),
-        |x| x.abs()?.add_scalar(0.5)?.sqrt(),
-        |x| x.abs()?.add_scalar(0.5)?.recip(),
-        |x| x.abs()?.add_scalar(0.5)?.powf(-1.5),
-        |x| x.powf(3.0),
-        |x| x.powf(0.0),
-    ];
-    for f in functions {
-        for shape in [&[][..], &[1], &[3, 5], &[2, 1, 17]] {
-            gradcheck(|x| f(&x[0]), &[noise(shape, 1)]);
-        }
-        gradcheck(|x| f(&x[0].transpose(0, 1)?), &[noise(&[4, 3], 2)]);
-        gradcheck(|x| f(&x[0].broadcast_to(&[3, 4])?), &[noise(&[1, 4], 2)]);
-    }
-}
-
-#[test]
-fn corners_have_the_documented_gradient() {
-    let x = Var::new(vector(&[0.0, 0.0]));
-    let grad = |y: Result<Tensor>| {
-        y.unwrap().sum_all().unwrap().backward().unwrap().get(&x).unwrap().to_vec_f64().unwrap()
-    };
-    assert_eq!(grad(x.tensor().abs()), [0.0, 0.0]);
-    assert_eq!(grad(x.tensor().powf(0.0)), [0.0, 0.0]);
-    assert_eq!(grad(x.tensor().clamp(0.0, 1.0)), [1.0, 1.0]);
-}
-
-#[test]
 fn bf16_computes_in_f32_and_rounds_once() {
     let half = |salt| noise(&[3, 17], salt).to_dtype(DType::BF16).unwrap();
     let wide = |x: &Tensor| x.to_dtype(DType::F32).unwrap();
@@ -124,12 +87,10 @@ fn bf16_beside_f32_promotes_and_each_gradient_keeps_its_dtype() {
 #[test]
 fn integers_add_and_multiply_but_do_not_divide() {
     let ids = Tensor::arange(3, Device::Cpu).unwrap();
-    let doubled = ids.add(&ids).unwrap().mul_scalar(2.0).unwrap().add_scalar(1.0).unwrap();
-    assert_eq!(doubled.to_vec::<i64>().unwrap(), [1, 5, 9]);
+    assert_eq!(ids.add(&ids).unwrap().mul(&ids).unwrap().to_vec::<i64>().unwrap(), [0, 2, 8]);
     let error = ids.div(&ids).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DType);
     assert_eq!(error.to_string(), "div: operands are i64, expected a floating-point dtype");
-    assert_eq!(ids.log().unwrap_err().kind(), ErrorKind::DType);
 }
 
 #[test]

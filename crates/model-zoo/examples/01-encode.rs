@@ -9,9 +9,9 @@
 
 use std::path::Path;
 
-use model_zoo::bert::BertInput;
-use model_zoo::whisper::EncoderInput;
-use model_zoo::{AnyModel, LoadOptions, Tokenizer};
+use model_zoo::bert::{Bert, BertInput};
+use model_zoo::whisper::{EncoderInput, Whisper};
+use model_zoo::{LoadOptions, ModelKind, Tokenizer};
 use tensor_core::{Context, Device, SafeTensors, Tensor};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,21 +20,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: 01-encode MODEL_DIR TEXT|FEATURES.safetensors".into());
     };
     let dir = Path::new(dir);
-    let ctx = Context::eval();
+    let (ctx, options) = (Context::eval(), LoadOptions::default());
 
-    let (states, lengths) = match AnyModel::open(dir, LoadOptions::default())? {
-        AnyModel::Bert(model) => {
+    let (states, lengths) = match ModelKind::detect(dir)? {
+        ModelKind::Bert => {
+            let model = Bert::open(dir, options)?;
             let ids =
                 Tokenizer::open(dir)?.encode_within(input, model.config.max_position_embeddings)?;
             let input = BertInput::from_ids(&[ids], 0, Device::Cpu)?;
             let output = model.forward(&ctx, &input.with_hidden_states())?;
             (output.hidden_states, output.lengths)
         }
-        AnyModel::Whisper(model) => {
+        ModelKind::Whisper => {
+            let (_, encoder, _) = Whisper::open_encoder(dir, options)?;
             let features: Tensor = SafeTensors::open(input)?.tensor("input_features")?;
             let features = if features.rank() == 2 { features.unsqueeze(0)? } else { features };
             let input = EncoderInput { output_hidden_states: true, ..EncoderInput::new(&features) };
-            let output = model.encode(&ctx, &input)?;
+            let output = encoder.forward(&ctx, &input)?;
             (output.hidden_states, output.lengths)
         }
     };

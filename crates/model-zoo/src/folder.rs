@@ -1,14 +1,13 @@
-//! Which model a Hugging Face folder holds, and opening either.
+//! Hugging Face folders as a whole: which model one holds, and writing one.
 
 use std::path::Path;
 
 use serde::Deserialize;
+use tensor_core::DType;
 
-use crate::bert::Bert;
-use crate::error::{ErrorKind, Result, ZooError};
-use crate::json;
-use crate::weights::{LoadOptions, Parameters};
-use crate::whisper::Whisper;
+use crate::config::{self, ModelConfig};
+use crate::error::{Result, ZooError};
+use crate::weights::Parameters;
 
 /// The architectures of this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,58 +28,38 @@ impl ModelKind {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when the file is absent or names another architecture.
+    /// [`Config`](crate::ErrorKind::Config) when the file is absent or names another
+    /// architecture.
     pub fn detect(dir: &Path) -> Result<Self> {
-        json::expect_file(dir, "config.json", ErrorKind::Config, json::FOLDER_HINT)?;
-        let path = dir.join("config.json");
-        let named: Named = json::read(&path)?;
+        let named: Named = config::read(dir)?;
         match named.model_type.as_deref() {
             Some("whisper") => Ok(Self::Whisper),
             Some("bert") => Ok(Self::Bert),
             found => {
                 let found = found.map_or_else(|| "absent".to_owned(), |name| format!("`{name}`"));
                 let detail = format!("model_type is {found}, expected `whisper` or `bert`");
-                Err(ZooError::config(path.display().to_string(), detail))
+                Err(ZooError::config(dir.join("config.json").display().to_string(), detail))
             }
         }
     }
 }
 
-/// A model of either architecture.
-#[derive(Debug, Clone)]
-pub enum AnyModel {
-    /// Whisper, encoder and decoder.
-    Whisper(Box<Whisper>),
-    /// BERT's encoder; heads in the folder are left unread.
-    Bert(Box<Bert>),
+/// A model as `transformers` would save it.
+pub(crate) struct ModelFolder<'a, C> {
+    pub config: &'a C,
+    /// Class of `transformers` that reads the folder.
+    pub architecture: &'a str,
+    pub parameters: &'a Parameters,
+    /// Tied names to store as tensors of their own.
+    pub aliases: &'a [&'a str],
 }
 
-impl AnyModel {
-    /// Opens the model that `dir` holds.
-    ///
-    /// # Errors
-    ///
-    /// As [`ModelKind::detect`], [`Whisper::open`] and [`Bert::open`].
-    pub fn open(dir: &Path, options: LoadOptions) -> Result<Self> {
-        Ok(match ModelKind::detect(dir)? {
-            ModelKind::Whisper => Self::Whisper(Box::new(Whisper::open(dir, options)?)),
-            ModelKind::Bert => Self::Bert(Box::new(Bert::open(dir, options)?)),
-        })
-    }
-
-    /// Which architecture it is.
-    pub fn kind(&self) -> ModelKind {
-        match self {
-            Self::Whisper(_) => ModelKind::Whisper,
-            Self::Bert(_) => ModelKind::Bert,
-        }
-    }
-
-    /// Parameters by name.
-    pub fn parameters(&self) -> &Parameters {
-        match self {
-            Self::Whisper(model) => model.parameters(),
-            Self::Bert(model) => model.parameters(),
-        }
+impl<C: ModelConfig> ModelFolder<'_, C> {
+    /// Writes `config.json` and `model.safetensors`; `dtype` converts the weights.
+    pub fn save(&self, dir: &Path, dtype: Option<DType>) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(|e| ZooError::io(dir, e))?;
+        self.parameters.save_with(&dir.join("model.safetensors"), dtype, self.aliases)?;
+        let stored = dtype.unwrap_or_else(|| self.parameters.dtype());
+        config::export(dir, self.config, self.architecture, stored)
     }
 }

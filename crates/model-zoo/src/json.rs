@@ -1,11 +1,11 @@
 //! Reading and writing the JSON files of a model folder.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use tensor_core::DType;
 
 use crate::error::{ErrorKind, Result, ZooError};
 
@@ -16,16 +16,31 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .map_err(|e| ZooError::new(ErrorKind::Config, path.display().to_string(), e.to_string()))
 }
 
-/// Writes `value` to `path`, indented by two spaces as `transformers` does.
-///
-/// The file appears complete or not at all: it is written beside its place and renamed.
+/// Writes `value` to `path`, indented by two spaces as `transformers` does; see [`replace`].
 pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|e| ZooError::config(path.display().to_string(), e.to_string()))?;
     text.push('\n');
-    let partial = path.with_extension("json.partial");
-    std::fs::write(&partial, text).map_err(|e| ZooError::io(&partial, e))?;
-    std::fs::rename(&partial, path).map_err(|e| ZooError::io(path, e))
+    replace(path, &text)
+}
+
+/// Writes `text` to `path`, which appears complete or not at all: under another name first, then
+/// synced and renamed.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let write = || {
+        let mut file = File::create(&partial)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&partial, path)
+    };
+    write().map_err(|error| {
+        // Best effort: the error that matters is the first one.
+        let _ = std::fs::remove_file(&partial);
+        ZooError::io(path, error)
+    })
 }
 
 /// Refuses a folder that lacks `file`, naming both.
@@ -38,85 +53,4 @@ pub(crate) fn expect_file(dir: &Path, file: &str, kind: ErrorKind, hint: &str) -
         false => format!("is not a folder, expected one that holds `{file}`"),
     };
     Err(ZooError::new(kind, dir.display().to_string(), detail).hint(hint))
-}
-
-/// Advice when a folder lacks its config.
-pub(crate) const FOLDER_HINT: &str =
-    "a model folder holds config.json, model.safetensors and tokenizer.json";
-
-/// Refuses a config that names another architecture. One that names none passes.
-pub(crate) fn expect_model_type(
-    path: &Path,
-    config: &Map<String, Value>,
-    expected: &str,
-) -> Result<()> {
-    match config.get("model_type") {
-        None => Ok(()),
-        Some(Value::String(found)) if found == expected => Ok(()),
-        Some(found) => {
-            let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
-            let detail = format!("model_type is `{found}`, expected `{expected}`");
-            Err(ZooError::config(path.display().to_string(), detail))
-        }
-    }
-}
-
-/// Refuses the first extent that is zero.
-pub(crate) fn check_positive(fields: &[(&str, usize)]) -> Result<()> {
-    match fields.iter().find(|(_, value)| *value == 0) {
-        None => Ok(()),
-        Some((name, _)) => {
-            Err(ZooError::config("config", format!("{name} is 0, expected at least 1")))
-        }
-    }
-}
-
-/// Refuses a number of heads that does not divide the width.
-pub(crate) fn check_heads(width_name: &str, width: usize, name: &str, heads: usize) -> Result<()> {
-    if width.is_multiple_of(heads) {
-        return Ok(());
-    }
-    let detail = format!("{width_name} is {width}, expected a multiple of {name} {heads}");
-    Err(ZooError::config("config", detail))
-}
-
-/// Refuses the first value outside `[0, 1)`, NaN included.
-pub(crate) fn check_probabilities(fields: &[(&str, f64)]) -> Result<()> {
-    match fields.iter().find(|(_, p)| !(0.0..1.0).contains(p)) {
-        None => Ok(()),
-        Some((name, p)) => {
-            Err(ZooError::config("config", format!("{name} is {p}, expected 0 <= p < 1")))
-        }
-    }
-}
-
-/// Writes `dir/config.json` so that `transformers` picks the right class and dtype.
-pub(crate) fn export_config<T: Serialize>(
-    dir: &Path,
-    config: &T,
-    model_type: &str,
-    architecture: &str,
-    dtype: DType,
-) -> Result<()> {
-    let path = dir.join("config.json");
-    let value = serde_json::to_value(config)
-        .map_err(|e| ZooError::config(path.display().to_string(), e.to_string()))?;
-    let Value::Object(mut fields) = value else {
-        return Err(ZooError::config(path.display().to_string(), "config is not an object"));
-    };
-    fields.insert("architectures".into(), Value::from(vec![architecture]));
-    fields.insert("model_type".into(), Value::from(model_type));
-    // `torch_dtype` is the older spelling of the same key; a stale one would win in old versions.
-    fields.remove("torch_dtype");
-    fields.insert("dtype".into(), Value::from(dtype_name(dtype)));
-    write(&path, &fields)
-}
-
-fn dtype_name(dtype: DType) -> &'static str {
-    match dtype {
-        DType::F64 => "float64",
-        DType::BF16 => "bfloat16",
-        DType::F16 => "float16",
-        _ => "float32",
-    }
 }

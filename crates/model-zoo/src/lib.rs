@@ -6,14 +6,13 @@
 //! there. Both models are held against `transformers` on tiny random
 //! configurations (`tests/golden`) and on published weights.
 //!
-//! | module        | what it holds                                               |
-//! |---------------|-------------------------------------------------------------|
-//! | [`weights`]   | [`Builder`]: where parameters come from; [`Parameters`]      |
-//! | [`layers`]    | linear, norm, embedding, activation, attention              |
-//! | [`whisper`]   | encoder, decoder with KV-cache, greedy decoding             |
-//! | [`bert`]      | encoder, MLM head, classification and regression heads      |
-//! | [`tokenizer`] | `tokenizer.json`, special ids, Whisper's prompt             |
-//! | [`folder`]    | which model a folder holds, and opening either              |
+//! | item                        | what it is                                        |
+//! |-----------------------------|---------------------------------------------------|
+//! | [`whisper`]                 | encoder, decoder with KV-cache, greedy decoding   |
+//! | [`bert`]                    | encoder, MLM head, classifier or regressor        |
+//! | [`Builder`], [`Parameters`] | where parameters come from, and where they are    |
+//! | [`Tokenizer`]               | `tokenizer.json`: text to ids and back            |
+//! | [`ModelKind`]               | which model a folder holds                        |
 //!
 //! Losses, optimisers and data sets are deliberately elsewhere: a forward pass
 //! returns tensors, and the [`Context`](tensor_core::Context) it is given says
@@ -38,15 +37,16 @@
 //! ```
 
 pub mod bert;
+mod config;
 mod error;
-pub mod folder;
+mod folder;
 mod json;
-pub mod layers;
-pub mod tokenizer;
-pub mod weights;
+mod layers;
+mod tokenizer;
+mod weights;
 pub mod whisper;
 
 pub use error::{ErrorKind, Result, ZooError};
-pub use folder::{AnyModel, ModelKind};
+pub use folder::ModelKind;
 pub use tokenizer::Tokenizer;
-pub use weights::{Builder, Init, LoadOptions, Parameters};
+pub use weights::{Builder, Init, LoadOptions, NameRules, Parameters};

@@ -40,25 +40,20 @@ impl Tokenizer {
     ///
     /// [`Tokenizer`](ErrorKind::Tokenizer) when it is malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let failed =
-            |e: tokenizers::Error| ZooError::new(ErrorKind::Tokenizer, "tokenizer", e.to_string());
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(failed)?;
         Ok(Self { inner })
     }
 
-    /// Writes `dir/tokenizer.json`.
+    /// Writes `dir/tokenizer.json`; an old one is replaced as a whole.
     ///
     /// # Errors
     ///
     /// [`Io`](ErrorKind::Io) when the file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(|e| ZooError::io(dir, e))?;
-        let path = dir.join(FILE);
-        self.inner
-            .save(&path, false)
-            .map_err(|e| ZooError::new(ErrorKind::Io, path.display().to_string(), e.to_string()))
+        json::replace(&dir.join(FILE), &self.inner.to_string(false).map_err(failed)?)
     }
 
     /// Ids of `text`; `add_special` adds what the file's post-processor says, such as `[CLS]`
@@ -68,7 +63,7 @@ impl Tokenizer {
     ///
     /// [`Tokenizer`](ErrorKind::Tokenizer) when the text has no encoding.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, add_special).map_err(failed_text)?;
+        let encoding = self.inner.encode_fast(text, add_special).map_err(failed)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -85,9 +80,9 @@ impl Tokenizer {
             return Err(ZooError::option("encode", detail));
         }
         let input = EncodeInput::Single(text.into());
-        let mut encoding = self.inner.encode_fast(input, false).map_err(failed_text)?;
+        let mut encoding = self.inner.encode_fast(input, false).map_err(failed)?;
         encoding.truncate(max_tokens - special, 0, TruncationDirection::Right);
-        let encoding = self.inner.post_process(encoding, None, true).map_err(failed_text)?;
+        let encoding = self.inner.post_process(encoding, None, true).map_err(failed)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -97,17 +92,12 @@ impl Tokenizer {
     ///
     /// [`Tokenizer`](ErrorKind::Tokenizer) when the file's decoder fails.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special).map_err(failed_text)
+        self.inner.decode(ids, skip_special).map_err(failed)
     }
 
     /// Id of a token by its exact text.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
-    }
-
-    /// Text of a token.
-    pub fn id_to_token(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
     }
 
     /// Number of tokens, added ones included.
@@ -127,21 +117,6 @@ impl Tokenizer {
     /// Id of the padding token.
     pub fn pad_id(&self) -> Option<u32> {
         self.first_of(&["[PAD]", "<pad>", "<|pad|>", "<|endoftext|>"])
-    }
-
-    /// Id of the token for what the vocabulary lacks.
-    pub fn unk_id(&self) -> Option<u32> {
-        self.first_of(&["[UNK]", "<unk>", "<|unk|>"])
-    }
-
-    /// Id of the token that begins a text.
-    pub fn cls_id(&self) -> Option<u32> {
-        self.first_of(&["[CLS]", "<s>"])
-    }
-
-    /// Id of the token that separates texts.
-    pub fn sep_id(&self) -> Option<u32> {
-        self.first_of(&["[SEP]", "</s>"])
     }
 
     /// Id of the token that hides another.
@@ -165,6 +140,6 @@ impl std::fmt::Debug for Tokenizer {
     }
 }
 
-fn failed_text(error: tokenizers::Error) -> ZooError {
+fn failed(error: tokenizers::Error) -> ZooError {
     ZooError::new(ErrorKind::Tokenizer, "tokenizer", error.to_string())
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{ErrorKind, Result, ZooError};
-use crate::json;
+use crate::config::{self, ModelConfig};
+use crate::error::{Result, ZooError};
 use crate::layers::Activation;
 
 /// Dimensions and constants of a BERT model; defaults are those of `transformers`.
@@ -88,15 +88,10 @@ impl BertConfig {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when the file is absent, malformed, of another model or
-    /// contradicts itself.
+    /// [`Config`](crate::ErrorKind::Config) when the file is absent, malformed, of another model
+    /// or contradicts itself.
     pub fn open(dir: &Path) -> Result<Self> {
-        json::expect_file(dir, "config.json", ErrorKind::Config, json::FOLDER_HINT)?;
-        let path = dir.join("config.json");
-        let config: Self = json::read(&path)?;
-        json::expect_model_type(&path, &config.extra, "bert")?;
-        config.check().map_err(|e| e.at(path.display().to_string()))?;
-        Ok(config)
+        config::open(dir)
     }
 
     /// Number of outputs of the classifier: the entries of `id2label`, else two.
@@ -112,9 +107,16 @@ impl BertConfig {
         self.label2id = Some(names.enumerate().map(|(k, name)| (name, k.into())).collect());
         self
     }
+}
 
-    /// Refuses dimensions that no model can have.
-    pub(crate) fn check(&self) -> Result<()> {
+impl ModelConfig for BertConfig {
+    const MODEL_TYPE: &'static str = "bert";
+
+    fn extra(&self) -> &Map<String, Value> {
+        &self.extra
+    }
+
+    fn check(&self) -> Result<()> {
         let positive = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -124,16 +126,20 @@ impl BertConfig {
             ("type_vocab_size", self.type_vocab_size),
             ("id2label", self.num_labels()),
         ];
-        json::check_positive(&positive)?;
+        config::check_positive(&positive)?;
         let heads = self.num_attention_heads;
-        json::check_heads("hidden_size", self.hidden_size, "num_attention_heads", heads)?;
-        json::check_probabilities(&[
+        config::check_heads("hidden_size", self.hidden_size, "num_attention_heads", heads)?;
+        config::check_probabilities(&[
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
             ("classifier_dropout", self.classifier_dropout.unwrap_or(0.0)),
         ])?;
         if let Some(kind) = self.position_embedding_type.as_ref().filter(|k| *k != "absolute") {
             let detail = format!("position_embedding_type is `{kind}`, expected `absolute`");
+            return Err(ZooError::config("config", detail));
+        }
+        if self.extra.get("is_decoder") == Some(&Value::Bool(true)) {
+            let detail = "is_decoder is true, expected false: attention sees both directions";
             return Err(ZooError::config("config", detail));
         }
         Activation::from_name(&self.hidden_act).map(|_| ())

@@ -9,7 +9,7 @@ use crate::weights::Builder;
 
 /// The input side of BERT.
 #[derive(Debug, Clone)]
-pub struct BertEmbeddings {
+pub(super) struct BertEmbeddings {
     word_embeddings: Embedding,
     position_embeddings: Embedding,
     token_type_embeddings: Embedding,
@@ -19,11 +19,7 @@ pub struct BertEmbeddings {
 
 impl BertEmbeddings {
     /// Builds below `builder`, which is the scope `bert.embeddings` of a folder.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::get`].
-    pub fn new(builder: &Builder, config: &BertConfig) -> Result<Self> {
+    pub(super) fn new(builder: &Builder, config: &BertConfig) -> Result<Self> {
         let (width, std) = (config.hidden_size, config.initializer_range);
         let table =
             |name: &str, rows: usize| Embedding::new(&builder.scope(name), rows, width, std);
@@ -43,16 +39,12 @@ impl BertEmbeddings {
     }
 
     /// The word embedding, to which the MLM head is tied.
-    pub fn word_embeddings(&self) -> &Embedding {
+    pub(super) fn word_embeddings(&self) -> &Embedding {
         &self.word_embeddings
     }
 
     /// Ids `(B, T)`, I64, to vectors `(B, T, D)`; without segments all tokens are of the first.
-    ///
-    /// # Errors
-    ///
-    /// The operators' errors for ids outside their tables.
-    pub fn forward(
+    pub(super) fn forward(
         &self,
         ctx: &Context,
         input_ids: &Tensor,

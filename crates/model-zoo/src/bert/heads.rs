@@ -15,11 +15,7 @@ pub struct Pooler {
 
 impl Pooler {
     /// Builds below `builder`, which is the scope `bert.pooler` of a folder.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::get`].
-    pub fn new(builder: &Builder, config: &BertConfig) -> Result<Self> {
+    pub(super) fn new(builder: &Builder, config: &BertConfig) -> Result<Self> {
         let (width, init) = (config.hidden_size, Init::Normal(config.initializer_range));
         Ok(Self { dense: Linear::new(&builder.scope("dense"), width, width, init)? })
     }
@@ -37,7 +33,7 @@ impl Pooler {
 
 /// Scores of every vocabulary entry at a position: transform, norm, projection.
 #[derive(Debug, Clone)]
-pub struct MlmHead {
+pub(super) struct MlmHead {
     transform: Linear,
     activation: Activation,
     layer_norm: LayerNorm,
@@ -47,11 +43,7 @@ pub struct MlmHead {
 impl MlmHead {
     /// Builds below `builder`, which is the scope `cls.predictions` of a folder. `tied` is the
     /// word embedding `(V, D)`; without it the projection has a weight of its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::get`].
-    pub fn new(builder: &Builder, config: &BertConfig, tied: Option<&Var>) -> Result<Self> {
+    pub(super) fn new(builder: &Builder, config: &BertConfig, tied: Option<&Var>) -> Result<Self> {
         let (width, vocab) = (config.hidden_size, config.vocab_size);
         let init = Init::Normal(config.initializer_range);
         let transform = builder.scope("transform");
@@ -73,11 +65,7 @@ impl MlmHead {
     }
 
     /// States `(.., D)` to logits `(.., V)`.
-    ///
-    /// # Errors
-    ///
-    /// [`Shape`](crate::ErrorKind::Shape) when the last extent is not `D`.
-    pub fn forward(&self, ctx: &Context, hidden_states: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, ctx: &Context, hidden_states: &Tensor) -> Result<Tensor> {
         let x = self.activation.forward(&self.transform.forward(ctx, hidden_states)?)?;
         Ok(self.decoder.forward(ctx, &self.layer_norm.forward(ctx, &x)?)?)
     }
@@ -85,18 +73,14 @@ impl MlmHead {
 
 /// Dropout and one linear map over the pooled vector.
 #[derive(Debug, Clone)]
-pub struct ClassificationHead {
+pub(super) struct ClassificationHead {
     classifier: Linear,
     dropout: f64,
 }
 
 impl ClassificationHead {
     /// Builds below `builder`, which is the scope `classifier` of a folder.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::get`].
-    pub fn new(builder: &Builder, config: &BertConfig, num_labels: usize) -> Result<Self> {
+    pub(super) fn new(builder: &Builder, config: &BertConfig, num_labels: usize) -> Result<Self> {
         let init = Init::Normal(config.initializer_range);
         Ok(Self {
             classifier: Linear::new(builder, config.hidden_size, num_labels, init)?,
@@ -106,11 +90,7 @@ impl ClassificationHead {
 
     /// Pooled vectors `(B, D)` to logits `(B, num_labels)`: of classes, of independent labels,
     /// or one score for regression.
-    ///
-    /// # Errors
-    ///
-    /// [`Shape`](crate::ErrorKind::Shape) when the last extent is not `D`.
-    pub fn forward(&self, ctx: &Context, pooled: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, ctx: &Context, pooled: &Tensor) -> Result<Tensor> {
         Ok(self.classifier.forward(ctx, &ctx.dropout(pooled, self.dropout)?)?)
     }
 }

@@ -1,5 +1,7 @@
 //! What goes into BERT and what comes out.
 
+use std::iter::repeat_n;
+
 use tensor_core::{Device, Tensor};
 
 use crate::error::{Result, ZooError};
@@ -31,15 +33,17 @@ impl BertInput {
         let Some(longest) = rows.iter().map(Vec::len).max() else {
             return Err(ZooError::shape("bert input", "0 texts, expected at least 1"));
         };
-        let at = |row: &Vec<u32>, t: usize| i64::from(row.get(t).copied().unwrap_or(pad));
-        let over = |f: &dyn Fn(&Vec<u32>, usize) -> i64| -> Vec<i64> {
-            rows.iter().flat_map(|row| (0..longest).map(move |t| f(row, t))).collect()
-        };
         let shape = [rows.len(), longest];
-        let padded = rows.iter().any(|row| row.len() < longest);
-        let mask = over(&|row, t| i64::from(t < row.len()));
+        let (mut ids, mut mask) = (Vec::new(), Vec::new());
+        for row in rows {
+            let padding = longest - row.len();
+            ids.extend(row.iter().map(|&id| i64::from(id)));
+            ids.extend(repeat_n(i64::from(pad), padding));
+            mask.extend(repeat_n(1i64, row.len()).chain(repeat_n(0, padding)));
+        }
+        let padded = mask.contains(&0);
         Ok(Self {
-            input_ids: Tensor::from_vec(over(&at), &shape, device)?,
+            input_ids: Tensor::from_vec(ids, &shape, device)?,
             attention_mask: padded.then(|| Tensor::from_vec(mask, &shape, device)).transpose()?,
             token_type_ids: None,
             output_hidden_states: false,

@@ -7,8 +7,9 @@ use tensor_core::{Context, DType, Tensor};
 use super::config::BertConfig;
 use super::heads::MlmHead;
 use super::io::{BertInput, BertOutput};
-use super::model::{Bert, save};
+use super::model::Bert;
 use crate::error::{Result, ZooError};
+use crate::folder::ModelFolder;
 use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
 
 /// `BertForMaskedLM`: BERT and its vocabulary head.
@@ -16,8 +17,7 @@ use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
 pub struct MaskedLm {
     /// The encoder, without a pooler.
     pub bert: Bert,
-    /// The head.
-    pub head: MlmHead,
+    head: MlmHead,
     parameters: Parameters,
 }
 
@@ -52,10 +52,7 @@ impl MaskedLm {
     /// As [`Bert::open`].
     pub fn open(dir: &Path, options: LoadOptions) -> Result<Self> {
         let config = BertConfig::open(dir)?;
-        let root = Builder::from_folder(dir, NameRules::bert(), options)?;
-        let model = Self::new(&root, &config)?;
-        root.finish()?;
-        Ok(model)
+        Builder::open_model(dir, NameRules::bert(), options, |root| Self::new(root, &config))
     }
 
     /// Parameters by name, tied ones once.
@@ -115,8 +112,9 @@ impl MaskedLm {
     ///
     /// [`Io`](crate::ErrorKind::Io) when a file cannot be written.
     pub fn save_hf_folder(&self, dir: &Path, dtype: Option<DType>) -> Result<()> {
-        let config = &self.bert.config;
+        let (config, parameters) = (&self.bert.config, &self.parameters);
         let aliases: &[&str] = if config.tie_word_embeddings { &[] } else { &[DECODER_BIAS] };
-        save(dir, dtype, config, "BertForMaskedLM", &self.parameters, aliases)
+        let architecture = "BertForMaskedLM";
+        ModelFolder { config, architecture, parameters, aliases }.save(dir, dtype)
     }
 }

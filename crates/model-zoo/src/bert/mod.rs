@@ -5,16 +5,16 @@
 
 mod config;
 mod embeddings;
-mod encoder;
+mod encoder_layer;
 mod heads;
 mod io;
 mod masked_lm;
 mod model;
+mod names;
 mod sequence_classifier;
 
 pub use config::BertConfig;
-pub use embeddings::BertEmbeddings;
-pub use heads::{ClassificationHead, MlmHead, Pooler};
+pub use heads::Pooler;
 pub use io::{BertInput, BertOutput};
 pub use masked_lm::MaskedLm;
 pub use model::Bert;

@@ -1,17 +1,18 @@
 //! BERT without a head: embeddings, layers and, where there is one, the pooler.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tensor_core::{Context, DType};
 
 use super::config::BertConfig;
 use super::embeddings::BertEmbeddings;
-use super::encoder::BertLayer;
+use super::encoder_layer::BertLayer;
 use super::heads::Pooler;
 use super::io::{BertInput, BertOutput};
+use crate::config::ModelConfig;
 use crate::error::{Result, ZooError};
-use crate::json;
+use crate::folder::ModelFolder;
+use crate::layers::LayerStack;
 use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
 
 /// `BertModel`: the encoder, with its pooler where there is one.
@@ -20,9 +21,8 @@ pub struct Bert {
     /// Dimensions.
     pub config: BertConfig,
     embeddings: BertEmbeddings,
-    layers: Vec<Arc<BertLayer>>,
+    layers: LayerStack<BertLayer>,
     pooler: Option<Pooler>,
-    gradient_checkpointing: bool,
     parameters: Parameters,
 }
 
@@ -42,12 +42,9 @@ impl Bert {
         let mark = root.mark();
         let builder = root.scope("bert");
         let embeddings = BertEmbeddings::new(&builder.scope("embeddings"), config)?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|k| {
-                let scope = builder.scope(format!("encoder.layer.{k}"));
-                Ok(Arc::new(BertLayer::new(&scope, config)?))
-            })
-            .collect::<Result<_>>()?;
+        let layers = LayerStack::new(config.num_hidden_layers, 0.0, |k| {
+            BertLayer::new(&builder.scope(format!("encoder.layer.{k}")), config)
+        })?;
         let pooler = match pooled {
             true => Some(Pooler::new(&builder.scope("pooler").or_init(), config)?),
             false => None,
@@ -57,7 +54,6 @@ impl Bert {
             embeddings,
             layers,
             pooler,
-            gradient_checkpointing: false,
             parameters: root.made_since(mark),
         })
     }
@@ -70,10 +66,7 @@ impl Bert {
     /// tensor that does not fit, [`Weights`](crate::ErrorKind::Weights).
     pub fn open(dir: &Path, options: LoadOptions) -> Result<Self> {
         let config = BertConfig::open(dir)?;
-        let root = Builder::from_folder(dir, NameRules::bert(), options)?;
-        let model = Self::new(&root, &config)?;
-        root.finish()?;
-        Ok(model)
+        Builder::open_model(dir, NameRules::bert(), options, |root| Self::new(root, &config))
     }
 
     /// Parameters by name.
@@ -87,13 +80,13 @@ impl Bert {
     }
 
     /// Input embeddings.
-    pub fn embeddings(&self) -> &BertEmbeddings {
+    pub(super) fn embeddings(&self) -> &BertEmbeddings {
         &self.embeddings
     }
 
     /// Whether each layer's activations are recomputed in the backward walk instead of kept.
     pub fn set_gradient_checkpointing(&mut self, on: bool) {
-        self.gradient_checkpointing = on;
+        self.layers.set_gradient_checkpointing(on);
     }
 
     /// Encodes a batch. Tokens behind a zero of the mask influence no other token.
@@ -104,25 +97,17 @@ impl Bert {
     /// or segments have another shape.
     pub fn forward(&self, ctx: &Context, input: &BertInput) -> Result<BertOutput> {
         let [batch, tokens] = self.check(input)?;
-        let key_mask = input.attention_mask.as_ref();
         let segments = input.token_type_ids.as_ref();
-        let mut x = self.embeddings.forward(ctx, &input.input_ids, segments)?;
-        let mut hidden_states = Vec::new();
-        if input.output_hidden_states {
+        let x = self.embeddings.forward(ctx, &input.input_ids, segments)?;
+        let (keep, key_mask) = (input.output_hidden_states, input.attention_mask.clone());
+        let (x, mut hidden_states) =
+            self.layers.forward(ctx, vec![x], keep, move |layer, ctx, inputs| {
+                layer.forward(ctx, &inputs[0], key_mask.as_ref())
+            })?;
+        if keep {
             hidden_states.push(x.clone());
         }
-        for layer in &self.layers {
-            x = if self.gradient_checkpointing {
-                let (layer, mask) = (Arc::clone(layer), key_mask.cloned());
-                ctx.checkpoint(&[&x], move |ctx, xs| layer.forward(ctx, &xs[0], mask.as_ref()))?
-            } else {
-                layer.forward(ctx, &x, key_mask)?
-            };
-            if input.output_hidden_states {
-                hidden_states.push(x.clone());
-            }
-        }
-        let lengths = match key_mask {
+        let lengths = match &input.attention_mask {
             Some(mask) => mask
                 .to_dtype(DType::I64)?
                 .to_vec::<i64>()?
@@ -141,7 +126,8 @@ impl Bert {
     ///
     /// [`Io`](crate::ErrorKind::Io) when a file cannot be written.
     pub fn save_hf_folder(&self, dir: &Path, dtype: Option<DType>) -> Result<()> {
-        save(dir, dtype, &self.config, "BertModel", &self.parameters, &[])
+        let (config, parameters) = (&self.config, &self.parameters);
+        ModelFolder { config, architecture: "BertModel", parameters, aliases: &[] }.save(dir, dtype)
     }
 
     fn check(&self, input: &BertInput) -> Result<[usize; 2]> {
@@ -166,19 +152,4 @@ impl Bert {
         }
         Ok([batch, tokens])
     }
-}
-
-/// Writes `config.json` and `model.safetensors`; `aliases` are tied names to store besides.
-pub(super) fn save(
-    dir: &Path,
-    dtype: Option<DType>,
-    config: &BertConfig,
-    architecture: &str,
-    parameters: &Parameters,
-    aliases: &[&str],
-) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(|e| ZooError::io(dir, e))?;
-    parameters.save_with(&dir.join("model.safetensors"), dtype, aliases)?;
-    let stored = dtype.unwrap_or_else(|| parameters.dtype());
-    json::export_config(dir, config, "bert", architecture, stored)
 }

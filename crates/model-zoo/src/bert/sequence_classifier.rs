@@ -7,8 +7,9 @@ use tensor_core::{Context, DType, Tensor};
 use super::config::BertConfig;
 use super::heads::ClassificationHead;
 use super::io::{BertInput, BertOutput};
-use super::model::{Bert, save};
+use super::model::Bert;
 use crate::error::Result;
+use crate::folder::ModelFolder;
 use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
 
 /// `BertForSequenceClassification`: BERT, its pooler and a classifier.
@@ -16,8 +17,7 @@ use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
 pub struct SequenceClassifier {
     /// The encoder with its pooler.
     pub bert: Bert,
-    /// The classifier.
-    pub head: ClassificationHead,
+    head: ClassificationHead,
     parameters: Parameters,
 }
 
@@ -43,8 +43,7 @@ impl SequenceClassifier {
     ///
     /// As [`Bert::open`].
     pub fn open(dir: &Path, options: LoadOptions) -> Result<Self> {
-        let config = BertConfig::open(dir)?;
-        Self::open_as(dir, &config, options)
+        Self::open_as(dir, &BertConfig::open(dir)?, options)
     }
 
     /// Opens a Hugging Face folder under another config, for instance one with new labels from
@@ -54,10 +53,7 @@ impl SequenceClassifier {
     ///
     /// As [`Bert::open`]; a classifier in the folder must have as many outputs.
     pub fn open_as(dir: &Path, config: &BertConfig, options: LoadOptions) -> Result<Self> {
-        let root = Builder::from_folder(dir, NameRules::bert(), options)?;
-        let model = Self::new(&root, config)?;
-        root.finish()?;
-        Ok(model)
+        Builder::open_model(dir, NameRules::bert(), options, |root| Self::new(root, config))
     }
 
     /// Parameters by name.
@@ -84,7 +80,8 @@ impl SequenceClassifier {
     ///
     /// [`Io`](crate::ErrorKind::Io) when a file cannot be written.
     pub fn save_hf_folder(&self, dir: &Path, dtype: Option<DType>) -> Result<()> {
+        let (config, parameters) = (&self.bert.config, &self.parameters);
         let architecture = "BertForSequenceClassification";
-        save(dir, dtype, &self.bert.config, architecture, &self.parameters, &[])
+        ModelFolder { config, architecture, parameters, aliases: &[] }.save(dir, dtype)
     }
 }

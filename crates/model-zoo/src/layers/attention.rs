@@ -15,14 +15,9 @@ pub struct KeyValue {
 }
 
 impl KeyValue {
-    /// Number of positions `T`.
-    pub fn len(&self) -> usize {
-        self.key.shape()[1]
-    }
-
-    /// Whether there are no positions.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Number of batch items `B`.
+    pub fn batch(&self) -> usize {
+        self.key.shape()[0]
     }
 
     /// This, followed in time by `later`.

@@ -35,11 +35,6 @@ impl Linear {
         Self { weight, bias }
     }
 
-    /// The matrix `(out, in)`.
-    pub fn weight(&self) -> &Var {
-        &self.weight
-    }
-
     /// `(.., in)` to `(.., out)`, in the compute dtype.
     pub fn forward(&self, ctx: &Context, x: &Tensor) -> tensor_core::Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| ctx.weight(bias)).transpose()?;

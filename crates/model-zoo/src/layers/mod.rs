@@ -1,4 +1,4 @@
-//! The layers that both models are made of.
+//! The layers that all models are made of.
 //!
 //! A layer holds [`Var`](tensor_core::Var)s and nothing else that changes; what kind of pass it
 //! is comes with the [`Context`](tensor_core::Context). Cloning a layer shares its parameters.
@@ -10,10 +10,14 @@ mod conv1d;
 mod embedding;
 mod layer_norm;
 mod linear;
+mod padding;
+mod stack;
 
-pub use activation::Activation;
-pub use attention::{KeyValue, MultiHeadAttention};
-pub use conv1d::Conv1d;
-pub use embedding::Embedding;
-pub use layer_norm::LayerNorm;
-pub use linear::Linear;
+pub(crate) use activation::Activation;
+pub(crate) use attention::{KeyValue, MultiHeadAttention};
+pub(crate) use conv1d::Conv1d;
+pub(crate) use embedding::Embedding;
+pub(crate) use layer_norm::LayerNorm;
+pub(crate) use linear::Linear;
+pub(crate) use padding::{length_mask, zero_beyond};
+pub(crate) use stack::LayerStack;

@@ -84,6 +84,19 @@ impl Builder {
         Ok(Self::with(Some(FolderSource::open(dir, rules)?), rules, options))
     }
 
+    /// The model that `build` makes of a folder, provided that all of the folder fits.
+    pub(crate) fn open_model<M>(
+        dir: &Path,
+        rules: NameRules,
+        options: LoadOptions,
+        build: impl FnOnce(&Self) -> Result<M>,
+    ) -> Result<M> {
+        let root = Self::from_folder(dir, rules, options)?;
+        let model = build(&root)?;
+        root.finish()?;
+        Ok(model)
+    }
+
     fn with(source: Option<FolderSource>, rules: NameRules, options: LoadOptions) -> Self {
         let state = State {
             source,
@@ -119,12 +132,11 @@ impl Builder {
     /// Whether parameters below `name` can be had: always from a generator, and from a folder
     /// that holds at least one of them.
     pub fn supplies(&self, name: &str) -> bool {
-        let below = format!("{}.", self.full(name));
-        self.state
-            .borrow()
-            .source
-            .as_ref()
-            .is_none_or(|source| source.names().iter().any(|found| found.starts_with(&below)))
+        let scope = self.full(name);
+        let below = |found: &String| {
+            scope.is_empty() || found.strip_prefix(&scope).is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.state.borrow().source.as_ref().is_none_or(|source| source.names().iter().any(below))
     }
 
     /// The parameter `name` of this scope.
@@ -139,40 +151,32 @@ impl Builder {
     pub fn get(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
         let name = self.full(name);
         let mut state = self.state.borrow_mut();
-        let LoadOptions { dtype, device, seed } = state.options;
-        state.asked.insert(name.clone());
+        let State { source, options, parameters, report, asked, .. } = &mut *state;
+        let LoadOptions { dtype, device, seed } = *options;
+        asked.insert(name.clone());
 
-        let tensor = match (&state.source, self.optional) {
-            (Some(source), false) => match source.tensor(&name)? {
-                Some(found) if found.shape() == shape && is_float(found.dtype()) => {
+        let tensor = match source {
+            Some(source) if !self.optional => match source.tensor(&name)? {
+                Some(found) if report.fits(&name, &found, shape) => {
                     found.to_dtype(dtype)?.to_device(device)?
                 }
-                Some(found) => {
-                    let (got, of) = (found.shape().to_vec(), found.dtype());
-                    let misfit = match is_float(of) {
-                        true => format!("{name} is {got:?}, expected {shape:?}"),
-                        false => format!("{name} is {of}, expected a float dtype"),
-                    };
-                    state.report.misfit.push(misfit);
-                    Tensor::zeros(shape, dtype, device)?
-                }
-                None => {
-                    state.report.missing.push(name.clone());
-                    Tensor::zeros(shape, dtype, device)?
+                found => {
+                    if found.is_none() {
+                        report.missing.push(name.clone());
+                    }
+                    // One zero, repeated: a wrong config may ask for more than memory holds.
+                    Tensor::zeros(&[], dtype, device)?.broadcast_to(shape)?
                 }
             },
-            (source, _) => {
-                let newly_made = source.is_some();
-                let mut rng = Philox::new(seed, stream_of(&name));
-                let drawn = init.draw(shape, &mut rng, dtype, device)?;
-                if newly_made {
-                    state.parameters.note_initialised(&name);
+            source => {
+                if source.is_some() {
+                    parameters.note_initialised(&name);
                 }
-                drawn
+                init.draw(shape, &mut Philox::new(seed, stream_of(&name)), dtype, device)?
             }
         };
         let var = Var::new(tensor);
-        state.parameters.insert(name, var.clone())?;
+        parameters.insert(name, var.clone())?;
         Ok(var)
     }
 
@@ -187,16 +191,6 @@ impl Builder {
         state.parameters.tie(alias, name)
     }
 
-    /// Dtype of the parameters this builder makes.
-    pub fn dtype(&self) -> DType {
-        self.state.borrow().options.dtype
-    }
-
-    /// Device of the parameters this builder makes.
-    pub fn device(&self) -> Device {
-        self.state.borrow().options.device
-    }
-
     /// All parameters made so far.
     ///
     /// # Errors
@@ -204,18 +198,16 @@ impl Builder {
     /// [`Weights`](crate::ErrorKind::Weights): one error that lists the tensors that were
     /// missing, wrongly shaped, or in the folder and never asked for.
     pub fn finish(&self) -> Result<Parameters> {
-        let mut state = self.state.borrow_mut();
-        let mut report = std::mem::take(&mut state.report);
-        if let Some(source) = &state.source {
-            let unread = |name: &&String| {
-                !state.asked.contains(*name) && !(state.rules.ignorable)(name.as_str())
-            };
+        let State { source, rules, parameters, report, asked, .. } = &mut *self.state.borrow_mut();
+        if let Some(source) = source {
+            let unread =
+                |name: &&String| !asked.contains(*name) && !(rules.ignorable)(name.as_str());
             report.unexpected = source.names().iter().filter(unread).cloned().collect();
-            if let Some(error) = report.into_error(&source.path) {
+            if let Some(error) = report.error(&source.path) {
                 return Err(error);
             }
         }
-        Ok(state.parameters.clone())
+        Ok(parameters.clone())
     }
 
     /// Number of parameters so far: a mark for [`made_since`](Self::made_since).
@@ -235,10 +227,6 @@ impl Builder {
             (false, false) => format!("{}.{name}", self.prefix),
         }
     }
-}
-
-fn is_float(dtype: DType) -> bool {
-    matches!(dtype, DType::F64 | DType::F32 | DType::BF16 | DType::F16)
 }
 
 /// Random stream of a parameter: the 64-bit FNV-1a hash of its name.

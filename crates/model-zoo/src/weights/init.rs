@@ -16,8 +16,6 @@ pub enum Init {
         /// Row of zeros, usually `pad_token_id`.
         row: usize,
     },
-    /// Independent values, uniform in `[-bound, bound)`.
-    Uniform(f64),
     /// All zero: biases.
     Zeros,
     /// All one: gains of norms.
@@ -41,13 +39,12 @@ impl Init {
             Init::NormalExceptRow { std, row } => {
                 let drawn = Tensor::randn(shape, std, rng, DType::F32, Device::Cpu)?;
                 let mut values = drawn.to_vec::<f32>()?;
-                let width: usize = shape[1..].iter().product();
+                let width: usize = shape.iter().skip(1).product();
                 if let Some(padding) = values.get_mut(row * width..(row + 1) * width) {
                     padding.fill(0.0);
                 }
                 Tensor::from_vec(values, shape, Device::Cpu)?.to_dtype(dtype)?.to_device(device)?
             }
-            Init::Uniform(bound) => Tensor::rand_uniform(shape, -bound, bound, rng, dtype, device)?,
             Init::Zeros => Tensor::zeros(shape, dtype, device)?,
             Init::Ones => Tensor::ones(shape, dtype, device)?,
             Init::Sinusoids => Tensor::from_vec(sinusoids(shape)?, shape, Device::Cpu)?
@@ -102,5 +99,13 @@ mod tests {
         let values = drawn.to_vec::<f32>().unwrap();
         assert_eq!(values[2..4], [0.0, 0.0]);
         assert!(values[..2].iter().chain(&values[4..]).all(|&v| v != 0.0));
+    }
+    #[test]
+    fn a_row_that_is_not_there_is_no_panic() {
+        let init = Init::NormalExceptRow { std: 0.5, row: 3 };
+        for shape in [&[][..], &[2], &[2, 3]] {
+            let drawn = init.draw(shape, &mut Philox::new(1, 2), DType::F32, Device::Cpu).unwrap();
+            assert_eq!(drawn.shape(), shape);
+        }
     }
 }

@@ -151,31 +151,24 @@ impl Parameters {
     ///
     /// # Errors
     ///
-    /// [`Weights`](ErrorKind::Weights) listing what is missing, unexpected or wrongly shaped;
-    /// nothing is changed then. [`Io`](ErrorKind::Io) when the file cannot be read.
+    /// [`Weights`](ErrorKind::Weights) listing what is missing, unexpected, wrongly shaped or not
+    /// of a float dtype; nothing is changed then. [`Io`](ErrorKind::Io) when the file cannot be read.
     pub fn load(&self, path: &Path) -> Result<()> {
         let file = SafeTensors::open(path)?;
-        let found = file.names();
-        let mut report = Mismatch {
-            unexpected: found.iter().filter(|n| !self.index.contains_key(*n)).cloned().collect(),
-            ..Mismatch::default()
-        };
+        let strangers = file.names().into_iter().filter(|name| !self.index.contains_key(name));
+        let mut report = Mismatch { unexpected: strangers.collect(), ..Mismatch::default() };
         let mut loaded = Vec::with_capacity(self.len());
         for (name, var) in self.iter() {
-            if !found.iter().any(|n| n == name) {
+            if file.shape(name).is_none() {
                 report.missing.push(name.to_owned());
                 continue;
             }
-            let tensor = file.tensor(name)?;
-            if tensor.shape() != var.shape() {
-                let (got, expected) = (tensor.shape(), var.shape());
-                report.misfit.push(format!("{name} is {got:?}, expected {expected:?}"));
-                continue;
+            let (tensor, like) = (file.tensor(name)?, var.value());
+            if report.fits(name, &tensor, like.shape()) {
+                loaded.push((var, tensor.to_dtype(like.dtype())?.to_device(like.device())?));
             }
-            let like = var.value();
-            loaded.push((var, tensor.to_dtype(like.dtype())?.to_device(like.device())?));
         }
-        if let Some(error) = report.into_error(path) {
+        if let Some(error) = report.error(path) {
             return Err(error);
         }
         for (var, tensor) in loaded {
@@ -203,10 +196,11 @@ impl Parameters {
     }
 
     fn claim(&mut self, name: &str, at: usize) -> Result<()> {
-        if self.index.insert(name.to_owned(), at).is_some_and(|before| before != at) {
+        if self.index.get(name).is_some_and(|&before| before != at) {
             let detail = format!("`{name}` is registered twice");
             return Err(ZooError::new(ErrorKind::Weights, "parameters", detail));
         }
+        self.index.insert(name.to_owned(), at);
         Ok(())
     }
 }

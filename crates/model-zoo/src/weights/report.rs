@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tensor_core::{DType, Tensor};
+
 use crate::error::{ErrorKind, ZooError};
 
 /// At most this many names of each kind are listed before a count.
@@ -17,8 +19,21 @@ pub(crate) struct Mismatch {
 }
 
 impl Mismatch {
+    /// Whether `found` can be the parameter `name` of this shape; noted when it cannot.
+    pub fn fits(&mut self, name: &str, found: &Tensor, shape: &[usize]) -> bool {
+        let float = matches!(found.dtype(), DType::F64 | DType::F32 | DType::BF16 | DType::F16);
+        if float && found.shape() == shape {
+            return true;
+        }
+        self.misfit.push(match float {
+            true => format!("{name} is {:?}, expected {shape:?}", found.shape()),
+            false => format!("{name} is {}, expected a float dtype", found.dtype()),
+        });
+        false
+    }
+
     /// The error that lists everything, or `None` when all fits.
-    pub fn into_error(self, path: &Path) -> Option<ZooError> {
+    pub fn error(&self, path: &Path) -> Option<ZooError> {
         let parts: Vec<String> = [
             ("missing", &self.missing),
             ("unexpected", &self.unexpected),
@@ -53,7 +68,7 @@ mod tests {
     fn ten_names_are_listed_and_the_rest_counted() {
         let missing = (0..12).map(|i| format!("t{i}")).collect();
         let report = Mismatch { missing, unexpected: vec!["u".into()], misfit: vec![] };
-        let text = report.into_error(Path::new("m/model.safetensors")).unwrap().to_string();
+        let text = report.error(Path::new("m/model.safetensors")).unwrap().to_string();
         assert_eq!(
             text,
             "weights: m/model.safetensors: 12 missing: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 \
@@ -63,6 +78,6 @@ mod tests {
 
     #[test]
     fn a_perfect_fit_is_no_error() {
-        assert!(Mismatch::default().into_error(Path::new("x")).is_none());
+        assert!(Mismatch::default().error(Path::new("x")).is_none());
     }
 }

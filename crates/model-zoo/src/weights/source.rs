@@ -53,10 +53,19 @@ impl FolderSource {
         for (shard, file) in shards.iter().enumerate() {
             for found in file.names() {
                 let name = (rules.canonical)(&found);
-                // Two spellings of one tensor in one file hold the same: the first is read.
-                if let Entry::Vacant(place) = places.entry(name) {
-                    names.push(place.key().clone());
-                    place.insert((shard, found));
+                let renamed = name != found;
+                match places.entry(name) {
+                    Entry::Vacant(place) => {
+                        names.push(place.key().clone());
+                        place.insert((shard, found));
+                    }
+                    // Of two spellings the renamed one is read. `transformers` trains
+                    // `cls.predictions.decoder.bias` of an untied BERT and saves beside it the
+                    // `cls.predictions.bias` that it left at zero.
+                    Entry::Occupied(mut place) if renamed => {
+                        place.insert((shard, found));
+                    }
+                    Entry::Occupied(_) => {}
                 }
             }
         }

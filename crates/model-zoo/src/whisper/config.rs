@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{ErrorKind, Result, ZooError};
-use crate::json;
+use crate::config::{self, ModelConfig};
+use crate::error::{Result, ZooError};
 use crate::layers::Activation;
 
 /// Dimensions and constants of a Whisper model; defaults are those of `transformers`.
@@ -17,7 +17,7 @@ pub struct WhisperConfig {
     pub vocab_size: usize,
     /// Mel bands of the input.
     pub num_mel_bins: usize,
-    /// Width of both stacks; even.
+    /// Width of both stacks; even, at least 4.
     pub d_model: usize,
     /// Layers of the encoder.
     pub encoder_layers: usize,
@@ -106,24 +106,21 @@ impl WhisperConfig {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when the file is absent, malformed, of another model or
-    /// contradicts itself.
+    /// [`Config`](crate::ErrorKind::Config) when the file is absent, malformed, of another model
+    /// or contradicts itself.
     pub fn open(dir: &Path) -> Result<Self> {
-        json::expect_file(dir, "config.json", ErrorKind::Config, json::FOLDER_HINT)?;
-        let path = dir.join("config.json");
-        let config: Self = json::read(&path)?;
-        json::expect_model_type(&path, &config.extra, "whisper")?;
-        config.check().map_err(|e| e.at(path.display().to_string()))?;
-        Ok(config)
+        config::open(dir)
+    }
+}
+
+impl ModelConfig for WhisperConfig {
+    const MODEL_TYPE: &'static str = "whisper";
+
+    fn extra(&self) -> &Map<String, Value> {
+        &self.extra
     }
 
-    /// Longest input in mel frames.
-    pub fn max_source_frames(&self) -> usize {
-        2 * self.max_source_positions
-    }
-
-    /// Refuses dimensions that no model can have.
-    pub(crate) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let positive = [
             ("vocab_size", self.vocab_size),
             ("num_mel_bins", self.num_mel_bins),
@@ -135,14 +132,20 @@ impl WhisperConfig {
             ("max_source_positions", self.max_source_positions),
             ("max_target_positions", self.max_target_positions),
         ];
-        json::check_positive(&positive)?;
+        config::check_positive(&positive)?;
+        if self.d_model < 4 || !self.d_model.is_multiple_of(2) {
+            // Half of the positions' columns are sines of at least two wavelengths.
+            let detail =
+                format!("d_model is {}, expected an even number of at least 4", self.d_model);
+            return Err(ZooError::config("config", detail));
+        }
         for (name, heads) in [
             ("encoder_attention_heads", self.encoder_attention_heads),
             ("decoder_attention_heads", self.decoder_attention_heads),
         ] {
-            json::check_heads("d_model", self.d_model, name, heads)?;
+            config::check_heads("d_model", self.d_model, name, heads)?;
         }
-        json::check_probabilities(&[
+        config::check_probabilities(&[
             ("dropout", self.dropout),
             ("attention_dropout", self.attention_dropout),
             ("activation_dropout", self.activation_dropout),

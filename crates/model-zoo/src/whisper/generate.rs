@@ -6,7 +6,8 @@
 
 use tensor_core::{Context, DType, Tensor};
 
-use super::decoder::{DecoderCache, WhisperDecoder};
+use super::cache::DecoderCache;
+use super::decoder::WhisperDecoder;
 use super::encoder::EncoderOutput;
 use crate::error::{Result, ZooError};
 

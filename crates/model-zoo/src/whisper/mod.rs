@@ -3,16 +3,20 @@
 //! Radford et al. 2022, arXiv:2212.04356; arithmetic and names follow
 //! `WhisperForConditionalGeneration` of `transformers`.
 
+mod cache;
 mod config;
 mod decoder;
 mod encoder;
 mod generate;
 mod generation_config;
+mod layer;
 mod model;
+mod names;
 mod tokens;
 
+pub use cache::DecoderCache;
 pub use config::WhisperConfig;
-pub use decoder::{DecoderCache, DecoderInput, DecoderOutput, WhisperDecoder};
+pub use decoder::{DecoderInput, DecoderOutput, WhisperDecoder};
 pub use encoder::{EncoderInput, EncoderOutput, WhisperEncoder};
 pub use generate::GreedyOptions;
 pub use generation_config::{GenerationConfig, TokenIds};

@@ -9,7 +9,8 @@ use super::decoder::{DecoderInput, WhisperDecoder};
 use super::encoder::{EncoderInput, EncoderOutput, WhisperEncoder};
 use super::generate::{self, GreedyOptions};
 use super::generation_config::GenerationConfig;
-use crate::error::{Result, ZooError};
+use crate::error::Result;
+use crate::folder::ModelFolder;
 use crate::json;
 use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
 
@@ -55,9 +56,8 @@ impl Whisper {
     /// tensor that does not fit, [`Weights`](crate::ErrorKind::Weights).
     pub fn open(dir: &Path, options: LoadOptions) -> Result<Self> {
         let config = WhisperConfig::open(dir)?;
-        let root = Builder::from_folder(dir, NameRules::whisper(), options)?;
-        let mut model = Self::new(&root, &config)?;
-        root.finish()?;
+        let rules = NameRules::whisper();
+        let mut model = Builder::open_model(dir, rules, options, |root| Self::new(root, &config))?;
         model.generation = GenerationConfig::open(dir, &config)?;
         Ok(model)
     }
@@ -161,11 +161,9 @@ impl Whisper {
     ///
     /// [`Io`](crate::ErrorKind::Io) when a file cannot be written.
     pub fn save_hf_folder(&self, dir: &Path, dtype: Option<DType>) -> Result<()> {
-        std::fs::create_dir_all(dir).map_err(|e| ZooError::io(dir, e))?;
-        self.parameters.save(&dir.join("model.safetensors"), dtype)?;
-        let stored = dtype.unwrap_or_else(|| self.parameters.dtype());
+        let (config, parameters) = (&self.config, &self.parameters);
         let architecture = "WhisperForConditionalGeneration";
-        json::export_config(dir, &self.config, "whisper", architecture, stored)?;
+        ModelFolder { config, architecture, parameters, aliases: &[] }.save(dir, dtype)?;
         json::write(&dir.join("generation_config.json"), &self.generation)
     }
 }

@@ -21,29 +21,47 @@ impl Default for Prompt<'_> {
     }
 }
 
+/// Id of `<|startoftranscript|>` in the published English-only vocabularies, one below its
+/// multilingual id.
+const ENGLISH_ONLY_START: u32 = 50_257;
+
 /// Ids of `<|startoftranscript|><|LANGUAGE|><|TASK|><|notimestamps|>`, looked up by name.
 ///
-/// English-only and small vocabularies lack the later tokens; those that exist are used. A
-/// vocabulary that has languages must have the one asked for.
+/// Small vocabularies lack the later tokens; those that exist are used. A vocabulary that has
+/// languages must have the one asked for. The published English-only vocabularies have language
+/// and task tokens too, but their models never saw one: they are given neither.
 ///
 /// # Errors
 ///
-/// [`Tokenizer`](ErrorKind::Tokenizer) when there is no `<|startoftranscript|>`, or the
-/// vocabulary has language tokens but not this one.
+/// [`Tokenizer`](ErrorKind::Tokenizer) when there is no `<|startoftranscript|>`, the vocabulary
+/// has language tokens but not this one, or it is English-only and something else than English
+/// transcription is asked for.
+///
+/// # Source
+///
+/// `get_tokenizer` and `get_encoding` in `whisper/tokenizer.py` of openai/whisper, commit 0efe52a.
 pub fn prompt_ids(tokenizer: &Tokenizer, prompt: Prompt<'_>) -> Result<Vec<u32>> {
     let id = |name: &str| tokenizer.token_to_id(&format!("<|{name}|>"));
-    let place = "whisper prompt";
+    let refuse = |detail: String| ZooError::new(ErrorKind::Tokenizer, "whisper prompt", detail);
     let Some(start) = id("startoftranscript") else {
-        let detail = "vocabulary has no `<|startoftranscript|>`";
-        return Err(ZooError::new(ErrorKind::Tokenizer, place, detail));
+        return Err(refuse("vocabulary has no `<|startoftranscript|>`".into()));
     };
+    let quiet = if prompt.timestamps { None } else { id("notimestamps") };
+    if start == ENGLISH_ONLY_START {
+        if (prompt.language, prompt.task) != ("en", "transcribe") {
+            let Prompt { language, task, .. } = prompt;
+            return Err(refuse(format!(
+                "vocabulary is English-only, expected `en` and `transcribe`, got `{language}` \
+                 and `{task}`"
+            )));
+        }
+        return Ok([Some(start), quiet].into_iter().flatten().collect());
+    }
     let language = id(prompt.language);
     // Every multilingual vocabulary has English; without it there is no language to choose.
     if language.is_none() && id("en").is_some() {
-        let detail = format!("vocabulary has no language `<|{}|>`", prompt.language);
-        return Err(ZooError::new(ErrorKind::Tokenizer, place, detail));
+        return Err(refuse(format!("vocabulary has no language `<|{}|>`", prompt.language)));
     }
-    let quiet = if prompt.timestamps { None } else { id("notimestamps") };
     Ok([Some(start), language, id(prompt.task), quiet].into_iter().flatten().collect())
 }
 

@@ -7,8 +7,9 @@ use model_zoo::whisper::WhisperConfig;
 use model_zoo::{Builder, Parameters};
 use tensor_core::{Context, DType, Device, Gradients, Philox, SafeTensors, Tensor};
 
-/// The bound: largest absolute error over the largest expected value.
-pub const PARITY: f64 = 2e-4;
+/// Largest absolute error over the largest expected value, for the tiny models: four times the
+/// worst that f32 arithmetic leaves against golden numbers computed in f64.
+pub const GOLDEN: f64 = 2e-5;
 
 pub fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -134,7 +135,7 @@ impl Verdict {
             }
             Tensor::from_vec(values, t.shape(), Device::Cpu).unwrap()
         };
-        self.close(what, &zero_others(got), &zero_others(expected), PARITY);
+        self.close(what, &zero_others(got), &zero_others(expected), GOLDEN);
     }
 
     /// Compares the gradient of every parameter that the golden file has below `prefix`.
@@ -166,7 +167,7 @@ impl Verdict {
             let expected = golden.get(&format!("{prefix}{name}"));
             let floor = if full.ends_with("key.bias") { largest } else { 0.0 };
             match gradients.get(var) {
-                Some(got) => self.close_above(&what, got, &expected, PARITY, floor),
+                Some(got) => self.close_above(&what, got, &expected, GOLDEN, floor),
                 None => self.failures.push(format!("{what}: no gradient")),
             }
         }

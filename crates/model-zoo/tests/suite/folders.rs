@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model_zoo::bert::{Bert, BertConfig, MaskedLm, SequenceClassifier};
-use model_zoo::weights::{LoadOptions, NameRules};
 use model_zoo::whisper::{EncoderInput, Whisper, WhisperConfig};
-use model_zoo::{AnyModel, Builder, ErrorKind, Init, ModelKind, Parameters};
+use model_zoo::{
+    Builder, ErrorKind, Init, LoadOptions, ModelKind, NameRules, Parameters, ZooError,
+};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tensor_core::{DType, Device, SafeTensors, Tensor, save_safetensors};
@@ -174,6 +175,30 @@ fn mismatch_names_what_is_missing_unexpected_and_wrongly_shaped() {
 }
 
 #[test]
+fn a_config_that_asks_for_more_than_memory_is_a_mismatch() {
+    let dir = altered("bert-gelu", |_| {});
+    let path = dir.path().join("config.json");
+    let mut config = json(&path);
+    config["vocab_size"] = Value::from(10_000_000_000_000u64);
+    std::fs::write(&path, Value::from(config).to_string()).unwrap();
+    let error = Bert::open(dir.path(), LoadOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Weights);
+    let told = "word_embeddings.weight is [99, 32], expected [10000000000000, 32]";
+    assert!(error.to_string().contains(told), "{error}");
+}
+
+#[test]
+fn untied_head_reads_the_bias_that_transformers_trained() {
+    let from = golden_dir().join("bert-relu-untied");
+    let expected = MaskedLm::open(&from, LoadOptions::default()).unwrap();
+    let dir = altered("bert-relu-untied", |tensors| {
+        tensors.insert("cls.predictions.bias".into(), noise(&[120], 0));
+    });
+    let model = MaskedLm::open(dir.path(), LoadOptions::default()).unwrap();
+    assert_same_values(expected.parameters(), model.parameters());
+}
+
+#[test]
 fn an_integer_tensor_is_no_weight() {
     let dir = altered("bert-gelu", |tensors| {
         let integers = Tensor::zeros(&[32], DType::I64, Device::Cpu).unwrap();
@@ -305,6 +330,13 @@ fn parameters_load_in_place_or_not_at_all() {
     assert!(text.contains(told), "{text}");
     assert_eq!(first.value().to_vec::<f32>().unwrap(), before, "nothing changed");
     assert_eq!(second.value().to_vec::<f32>().unwrap(), [1.0; 4]);
+
+    tensors.remove("third");
+    let integers = Tensor::zeros(&[4], DType::I64, Device::Cpu).unwrap();
+    tensors.insert("second.bias".into(), integers);
+    write(&path, &tensors);
+    let text = parameters.load(&path).unwrap_err().to_string().to_lowercase();
+    assert!(text.contains("second.bias is i64, expected a float dtype"), "{text}");
 }
 
 #[test]
@@ -313,6 +345,8 @@ fn a_name_is_given_once() {
     root.get("w", &[1], Init::Zeros).unwrap();
     let text = root.get("w", &[1], Init::Zeros).unwrap_err().to_string();
     assert_eq!(text, "parameters: `w` is registered twice");
+    // The first one is still found.
+    assert!(root.finish().unwrap().get("w").is_some());
 }
 
 #[test]
@@ -320,16 +354,22 @@ fn kind_is_read_from_the_config() {
     let kind = |case: &str| ModelKind::detect(&golden_dir().join(case)).unwrap();
     assert_eq!(kind("bert-gelu"), ModelKind::Bert);
     assert_eq!(kind("whisper-gelu"), ModelKind::Whisper);
-    let model = AnyModel::open(&golden_dir().join("bert-gelu"), LoadOptions::default()).unwrap();
-    assert_eq!(model.kind(), ModelKind::Bert);
-    assert!(model.parameters().total() > 0);
+}
+
+/// Opens whatever model the folder says it holds.
+fn open_any(dir: &Path) -> Result<Parameters, ZooError> {
+    let options = LoadOptions::default();
+    Ok(match ModelKind::detect(dir)? {
+        ModelKind::Bert => Bert::open(dir, options)?.parameters().clone(),
+        ModelKind::Whisper => Whisper::open(dir, options)?.parameters().clone(),
+    })
 }
 
 #[test]
 fn bad_folders_are_told_apart() {
     let dir = TempDir::new().unwrap();
     let at = dir.path().display();
-    let open = || AnyModel::open(dir.path(), LoadOptions::default()).unwrap_err();
+    let open = || open_any(dir.path()).unwrap_err();
     let config = dir.path().join("config.json");
     let hint = "(hint: a model folder holds config.json, model.safetensors and tokenizer.json)";
     assert_eq!(open().to_string(), format!("{at}: folder has no `config.json` {hint}"));
@@ -359,6 +399,12 @@ fn bad_folders_are_told_apart() {
         (
             r#"{"model_type": "bert", "position_embedding_type": "relative_key"}"#,
             "position_embedding_type is `relative_key`, expected `absolute`",
+        ),
+        (r#"{"model_type": "bert", "is_decoder": true}"#, "is_decoder is true, expected false"),
+        (
+            r#"{"model_type": "whisper", "d_model": 15, "encoder_attention_heads": 3,
+                "decoder_attention_heads": 5}"#,
+            "d_model is 15, expected an even number of at least 4",
         ),
     ] {
         std::fs::write(&config, text).unwrap();
@@ -410,7 +456,7 @@ fn constants_of_decoding_come_from_either_config() {
 fn defaults_are_those_of_transformers() {
     let whisper: WhisperConfig = serde_json::from_str("{}").unwrap();
     assert_eq!(whisper, WhisperConfig::default());
-    assert_eq!((whisper.d_model, whisper.max_source_frames()), (384, 3000));
+    assert_eq!((whisper.d_model, whisper.max_source_positions), (384, 1500));
     let bert: BertConfig = serde_json::from_str("{}").unwrap();
     assert_eq!((bert.hidden_size, bert.num_labels()), (768, 2));
 }
@@ -423,7 +469,11 @@ fn builder_reads_any_scope_of_a_folder() {
     let words = root.scope("embeddings").get("word_embeddings.weight", &[64, 24], Init::Zeros);
     assert!(words.unwrap().value().to_vec::<f32>().unwrap().iter().any(|&v| v != 0.0));
     assert!(root.supplies("pooler") && !root.supplies("pool"));
+    // The root of a folder with tensors is never drawn at random.
+    let pooler = root.or_init().get("pooler.dense.bias", &[24], Init::Zeros).unwrap();
+    assert!(pooler.value().to_vec::<f32>().unwrap().iter().any(|&v| v != 0.0));
     let text = root.finish().unwrap_err().to_string();
-    assert!(text.contains("38 unexpected: embeddings.LayerNorm.bias, "), "{text}");
-    assert!(text.contains(" and 28 more"), "{text}");
+    assert_eq!(root.finish().unwrap_err().to_string(), text, "asking again changes nothing");
+    assert!(text.contains("37 unexpected: embeddings.LayerNorm.bias, "), "{text}");
+    assert!(text.contains(" and 27 more"), "{text}");
 }

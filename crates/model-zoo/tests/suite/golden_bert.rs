@@ -1,7 +1,7 @@
 //! BERT against `transformers`: forward and the gradient of every parameter.
 
+use model_zoo::LoadOptions;
 use model_zoo::bert::{Bert, BertInput, MaskedLm, SequenceClassifier};
-use model_zoo::weights::LoadOptions;
 use tensor_core::{Context, DType, Tensor};
 
 use crate::common::*;
@@ -40,7 +40,7 @@ fn masked_lm_equals_transformers_forward_and_backward() {
         verdict.close_rows("mlm_logits", &logits, &golden.get("mlm_logits"), &mask);
 
         let loss = mean_cross_entropy(&logits, &golden.get("mlm_labels"));
-        verdict.close("mlm_loss", &loss, &golden.get("mlm_loss"), PARITY);
+        verdict.close("mlm_loss", &loss, &golden.get("mlm_loss"), GOLDEN);
         let gradients = loss.backward().unwrap();
         let parameters = model.parameters();
         verdict.close_gradients(&golden, "grad.", &gradients, parameters, str::to_owned);
@@ -64,8 +64,8 @@ fn classifier_equals_transformers_forward_and_backward() {
         let mut verdict = Verdict::default();
         let pooler = model.bert.pooler().unwrap();
         let pooled = pooler.forward(&eval(), &output.last_hidden_state).unwrap();
-        verdict.close("pooler_output", &pooled, &golden.get("pooler_output"), PARITY);
-        verdict.close("class_logits", &logits, &golden.get("class_logits"), PARITY);
+        verdict.close("pooler_output", &pooled, &golden.get("pooler_output"), GOLDEN);
+        verdict.close("class_logits", &logits, &golden.get("class_logits"), GOLDEN);
 
         let labels = golden.get("class_labels");
         let loss = match labels.dtype() {
@@ -74,7 +74,7 @@ fn classifier_equals_transformers_forward_and_backward() {
                 logits.squeeze(1).unwrap().sub(&labels).unwrap().sqr().unwrap().mean_all().unwrap()
             }
         };
-        verdict.close("class_loss", &loss, &golden.get("class_loss"), PARITY);
+        verdict.close("class_loss", &loss, &golden.get("class_loss"), GOLDEN);
         let gradients = loss.backward().unwrap();
         verdict.close_gradients(
             &golden,
@@ -98,10 +98,10 @@ fn bare_encoder_with_unprefixed_names_equals_transformers() {
     let mut verdict = Verdict::default();
     compare_states(&mut verdict, &golden, &output.hidden_states);
     let pooled = model.pooler().unwrap().forward(&eval(), &output.last_hidden_state).unwrap();
-    verdict.close("pooler_output", &pooled, &golden.get("pooler_output"), PARITY);
+    verdict.close("pooler_output", &pooled, &golden.get("pooler_output"), GOLDEN);
 
     let loss = output.last_hidden_state.mul(&golden.get("probe")).unwrap().sum_all().unwrap();
-    verdict.close("probe_loss", &loss, &golden.get("probe_loss"), PARITY);
+    verdict.close("probe_loss", &loss, &golden.get("probe_loss"), GOLDEN);
     let gradients = loss.backward().unwrap();
     let rooted = |name: &str| format!("bert.{name}");
     verdict.close_gradients(&golden, "grad.", &gradients, model.parameters(), rooted);

@@ -1,6 +1,6 @@
 //! Whisper against `transformers`: both stacks, every gradient, greedy ids.
 
-use model_zoo::weights::LoadOptions;
+use model_zoo::LoadOptions;
 use model_zoo::whisper::{DecoderInput, EncoderInput, Whisper, shift_tokens_right};
 use tensor_core::{Context, Tensor};
 
@@ -14,7 +14,7 @@ fn compare(verdict: &mut Verdict, golden: &Golden, prefix: &str, got: &[Tensor])
     assert_eq!(got.len(), golden.names_below(prefix).len());
     for (k, got) in got.iter().enumerate() {
         let name = format!("{prefix}{k}");
-        verdict.close(&name, got, &golden.get(&name), PARITY);
+        verdict.close(&name, got, &golden.get(&name), GOLDEN);
     }
 }
 
@@ -31,17 +31,17 @@ fn whisper_equals_transformers_forward_and_backward() {
         let mut verdict = Verdict::default();
         compare(&mut verdict, &golden, "hidden_states.", &memory.hidden_states);
         let last = golden.get("last_hidden_state");
-        verdict.close("last_hidden_state", &memory.last_hidden_state, &last, PARITY);
+        verdict.close("last_hidden_state", &memory.last_hidden_state, &last, GOLDEN);
 
         let ids = golden.get("decoder_input_ids");
         let input = DecoderInput { output_hidden_states: true, ..DecoderInput::new(&ids, &memory) };
         let output = model.decoder.forward(&ctx, &input).unwrap();
         compare(&mut verdict, &golden, "decoder_hidden_states.", &output.hidden_states);
         let logits = model.decoder.project(&ctx, &output.last_hidden_state).unwrap();
-        verdict.close("logits", &logits, &golden.get("logits"), PARITY);
+        verdict.close("logits", &logits, &golden.get("logits"), GOLDEN);
 
         let loss = mean_cross_entropy(&logits, &golden.get("labels"));
-        verdict.close("loss", &loss, &golden.get("loss"), PARITY);
+        verdict.close("loss", &loss, &golden.get("loss"), GOLDEN);
         let gradients = loss.backward().unwrap();
         let parameters = model.parameters();
         verdict.close_gradients(&golden, "grad.", &gradients, parameters, str::to_owned);

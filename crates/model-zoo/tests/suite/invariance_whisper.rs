@@ -126,6 +126,24 @@ fn cached_steps_give_the_states_of_one_pass() {
 }
 
 #[test]
+fn a_cache_survives_a_batch_that_it_refuses() {
+    let model = model(&small_whisper());
+    let memory = encode(&model, &eval(), &noise(&[2, 5, 11], 1), None);
+    let (first, second) = (ids(&[&[3, 8], &[3, 9]]), ids(&[&[4], &[5]]));
+    let step = |tokens: &Tensor, cache: &mut DecoderCache| {
+        model.decoder.forward_cached(&eval(), tokens, &memory, cache)
+    };
+    let mut straight = DecoderCache::new();
+    step(&first, &mut straight).unwrap();
+    let mut disturbed = straight.clone();
+    let text = step(&ids(&[&[4]]), &mut disturbed).unwrap_err().to_string();
+    assert_eq!(text, "whisper decoder: 1 token rows, expected 2 as in the memory");
+    assert_eq!(disturbed.len(), 2);
+    let states = |cache: &mut DecoderCache| step(&second, cache).unwrap().to_vec_f32().unwrap();
+    assert_eq!(states(&mut disturbed), states(&mut straight));
+}
+
+#[test]
 fn later_tokens_cannot_change_earlier_logits() {
     let model = model(&small_whisper());
     let memory = encode(&model, &eval(), &noise(&[1, 5, 11], 1), None);

@@ -7,16 +7,21 @@ use tempfile::TempDir;
 
 /// A word-level tokenizer with these special tokens after four words.
 fn tokenizer(special: &[&str]) -> Tokenizer {
+    tokenizer_at(4, special)
+}
+
+/// As [`tokenizer`], the special tokens from id `first` on.
+fn tokenizer_at(first: usize, special: &[&str]) -> Tokenizer {
     let mut vocab = serde_json::Map::new();
     let words = ["[UNK]", "the", "cat", "sat"];
-    for (id, word) in words.iter().chain(special).enumerate() {
+    for (id, word) in words.iter().enumerate().chain((first..).zip(special)) {
         vocab.insert((*word).to_owned(), Value::from(id));
     }
     let added: Vec<Value> = special
         .iter()
         .enumerate()
         .map(|(k, content)| {
-            json!({"id": 4 + k, "content": content, "special": true, "single_word": false,
+            json!({"id": first + k, "content": content, "special": true, "single_word": false,
                    "lstrip": false, "rstrip": false, "normalized": false})
         })
         .collect();
@@ -87,13 +92,10 @@ fn truncation_keeps_the_special_tokens() {
 fn special_tokens_are_found_by_name() {
     let tokenizer = tokenizer(&["[CLS]", "[SEP]", "[MASK]", "[PAD]"]);
     assert_eq!(tokenizer.special_ids(), [4, 5, 6, 7]);
-    assert_eq!(
-        [tokenizer.cls_id(), tokenizer.sep_id(), tokenizer.mask_id(), tokenizer.pad_id()],
-        [Some(4), Some(5), Some(6), Some(7)]
-    );
+    assert_eq!([tokenizer.mask_id(), tokenizer.pad_id()], [Some(6), Some(7)]);
     assert_eq!(tokenizer.vocab_size(), 8);
     assert_eq!(tokenizer.decode(&[4, 1, 2, 5], true).unwrap(), "the cat");
-    assert_eq!(tokenizer.id_to_token(3).as_deref(), Some("sat"));
+    assert_eq!(tokenizer.token_to_id("sat"), Some(3));
 }
 
 #[test]
@@ -104,6 +106,19 @@ fn saved_tokenizer_reads_back() {
     let again = Tokenizer::open(dir.path()).unwrap();
     let text = "the cat sat";
     assert_eq!(again.encode(text, true).unwrap(), tokenizer.encode(text, true).unwrap());
+}
+
+#[test]
+fn saving_replaces_a_file_and_never_writes_into_it() {
+    let dir = TempDir::new().unwrap();
+    tokenizer(&["[CLS]", "[SEP]"]).save(dir.path()).unwrap();
+    let (path, link) = (dir.path().join("tokenizer.json"), dir.path().join("old.json"));
+    std::fs::hard_link(&path, &link).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    tokenizer(&["[CLS]", "[SEP]", "[MASK]"]).save(dir.path()).unwrap();
+    assert_eq!(std::fs::read(&link).unwrap(), before);
+    assert_ne!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");
 }
 
 #[test]
@@ -132,5 +147,30 @@ fn prompt_uses_the_tokens_that_exist() {
     assert_eq!(
         prompt_ids(&none, Prompt::default()).unwrap_err().to_string(),
         "whisper prompt: vocabulary has no `<|startoftranscript|>`"
+    );
+}
+
+#[test]
+fn published_english_only_models_are_told_neither_language_nor_task() {
+    let english = tokenizer_at(
+        50_256,
+        &[
+            "<|endoftext|>",
+            "<|startoftranscript|>",
+            "<|en|>",
+            "<|de|>",
+            "<|translate|>",
+            "<|transcribe|>",
+            "<|notimestamps|>",
+        ],
+    );
+    assert_eq!(prompt_ids(&english, Prompt::default()).unwrap(), [50_257, 50_262]);
+    let timed = Prompt { timestamps: true, ..Prompt::default() };
+    assert_eq!(prompt_ids(&english, timed).unwrap(), [50_257]);
+    let german = Prompt { language: "de", ..Prompt::default() };
+    assert_eq!(
+        prompt_ids(&english, german).unwrap_err().to_string(),
+        "whisper prompt: vocabulary is English-only, expected `en` and `transcribe`, got `de` and \
+         `transcribe`"
     );
 }

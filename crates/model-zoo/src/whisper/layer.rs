@@ -1,0 +1,195 @@
+//! The transformer layers of both stacks, with the norm before each part.
+
+use tensor_core::{Context, Tensor};
+
+use super::cache::LayerCache;
+use super::config::WhisperConfig;
+use crate::error::Result;
+use crate::layers::{Activation, KeyValue, LayerNorm, Linear, MultiHeadAttention};
+use crate::weights::{Builder, Init};
+
+/// `norm_eps` of every norm in Whisper; `transformers` leaves it at torch's default.
+const NORM_EPS: f64 = 1e-5;
+
+/// Self-attention and feed-forward parts.
+///
+/// ```text
+/// a = x + attention(LayerNorm(x))
+/// y = a + W2 act(W1 LayerNorm(a))
+/// ```
+#[derive(Debug)]
+pub(super) struct EncoderLayer {
+    self_attn: MultiHeadAttention,
+    self_attn_layer_norm: LayerNorm,
+    feed_forward: FeedForward,
+    dropout: f64,
+}
+
+impl EncoderLayer {
+    pub(super) fn new(builder: &Builder, config: &WhisperConfig) -> Result<Self> {
+        let heads = config.encoder_attention_heads;
+        Ok(Self {
+            self_attn: attention(&builder.scope("self_attn"), config, heads)?,
+            self_attn_layer_norm: norm(builder, "self_attn_layer_norm", config)?,
+            feed_forward: FeedForward::new(builder, config, config.encoder_ffn_dim)?,
+            dropout: config.dropout,
+        })
+    }
+
+    /// States `(B, T, D)` to `(B, T, D)`; `key_mask` `(B, T)` is nonzero where a position counts.
+    pub(super) fn forward(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        key_mask: Option<&Tensor>,
+    ) -> tensor_core::Result<Tensor> {
+        let normed = self.self_attn_layer_norm.forward(ctx, x)?;
+        let mixed = self.self_attn.forward(ctx, &normed, false, key_mask)?;
+        let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
+        self.feed_forward.forward(ctx, &x)
+    }
+}
+
+/// Causal self-attention, attention to the encoder's output, feed-forward part.
+///
+/// ```text
+/// a = x + self_attn(LayerNorm(x))
+/// b = a + encoder_attn(LayerNorm(a), memory)
+/// y = b + W2 act(W1 LayerNorm(b))
+/// ```
+#[derive(Debug)]
+pub(super) struct DecoderLayer {
+    self_attn: MultiHeadAttention,
+    self_attn_layer_norm: LayerNorm,
+    encoder_attn: MultiHeadAttention,
+    encoder_attn_layer_norm: LayerNorm,
+    feed_forward: FeedForward,
+    dropout: f64,
+}
+
+impl DecoderLayer {
+    pub(super) fn new(builder: &Builder, config: &WhisperConfig) -> Result<Self> {
+        let heads = config.decoder_attention_heads;
+        Ok(Self {
+            self_attn: attention(&builder.scope("self_attn"), config, heads)?,
+            self_attn_layer_norm: norm(builder, "self_attn_layer_norm", config)?,
+            encoder_attn: attention(&builder.scope("encoder_attn"), config, heads)?,
+            encoder_attn_layer_norm: norm(builder, "encoder_attn_layer_norm", config)?,
+            feed_forward: FeedForward::new(builder, config, config.decoder_ffn_dim)?,
+            dropout: config.dropout,
+        })
+    }
+
+    /// States `(B, T, D)` to `(B, T, D)`, given the encoder's states `(B, T', D)`, of which
+    /// `key_mask` `(B, T')` hides some.
+    pub(super) fn forward(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        memory: &Tensor,
+        key_mask: Option<&Tensor>,
+    ) -> tensor_core::Result<Tensor> {
+        let normed = self.self_attn_layer_norm.forward(ctx, x)?;
+        let own = self.self_attn.keys_values(ctx, &normed)?;
+        let memory = self.project_memory(ctx, memory)?;
+        self.rest(ctx, x, &normed, [&own, &memory], key_mask)
+    }
+
+    /// As [`forward`](Self::forward) for the tokens that `cached` has not seen, which it then
+    /// has.
+    pub(super) fn forward_cached(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        cached: &mut LayerCache,
+        key_mask: Option<&Tensor>,
+    ) -> tensor_core::Result<Tensor> {
+        let normed = self.self_attn_layer_norm.forward(ctx, x)?;
+        let fresh = self.self_attn.keys_values(ctx, &normed)?;
+        let own = match &cached.own {
+            Some(seen) => seen.append(&fresh)?,
+            None => fresh,
+        };
+        let out = self.rest(ctx, x, &normed, [&own, &cached.memory], key_mask)?;
+        cached.own = Some(own);
+        Ok(out)
+    }
+
+    /// Keys and values of the encoder's states `(B, T', D)`.
+    pub(super) fn project_memory(
+        &self,
+        ctx: &Context,
+        memory: &Tensor,
+    ) -> tensor_core::Result<KeyValue> {
+        self.encoder_attn.keys_values(ctx, memory)
+    }
+
+    /// The layer, given the keys and values of the text so far and of the memory.
+    fn rest(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        normed: &Tensor,
+        [own, memory]: [&KeyValue; 2],
+        key_mask: Option<&Tensor>,
+    ) -> tensor_core::Result<Tensor> {
+        let mixed = self.self_attn.attend(ctx, normed, own, true, None)?;
+        let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
+        let normed = self.encoder_attn_layer_norm.forward(ctx, &x)?;
+        let mixed = self.encoder_attn.attend(ctx, &normed, memory, false, key_mask)?;
+        let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
+        self.feed_forward.forward(ctx, &x)
+    }
+}
+
+/// The last part of a layer: norm, two maps and the residual.
+#[derive(Debug)]
+struct FeedForward {
+    final_layer_norm: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    activation: Activation,
+    dropout: f64,
+    activation_dropout: f64,
+}
+
+impl FeedForward {
+    fn new(builder: &Builder, config: &WhisperConfig, inner: usize) -> Result<Self> {
+        let (width, init) = (config.d_model, Init::Normal(config.init_std));
+        Ok(Self {
+            fc1: Linear::new(&builder.scope("fc1"), width, inner, init)?,
+            fc2: Linear::new(&builder.scope("fc2"), inner, width, init)?,
+            final_layer_norm: norm(builder, "final_layer_norm", config)?,
+            activation: Activation::from_name(&config.activation_function)?,
+            dropout: config.dropout,
+            activation_dropout: config.activation_dropout,
+        })
+    }
+
+    fn forward(&self, ctx: &Context, x: &Tensor) -> tensor_core::Result<Tensor> {
+        let inner = self.fc1.forward(ctx, &self.final_layer_norm.forward(ctx, x)?)?;
+        let inner = ctx.dropout(&self.activation.forward(&inner)?, self.activation_dropout)?;
+        x.add(&ctx.dropout(&self.fc2.forward(ctx, &inner)?, self.dropout)?)
+    }
+}
+
+/// A norm of the model's width, below `builder`.
+pub(super) fn norm(builder: &Builder, name: &str, config: &WhisperConfig) -> Result<LayerNorm> {
+    LayerNorm::new(&builder.scope(name), config.d_model, NORM_EPS)
+}
+
+/// Whisper's attention: the key projection alone has no bias.
+fn attention(
+    builder: &Builder,
+    config: &WhisperConfig,
+    n_heads: usize,
+) -> Result<MultiHeadAttention> {
+    let (width, init) = (config.d_model, Init::Normal(config.init_std));
+    let projections = [
+        Linear::new(&builder.scope("q_proj"), width, width, init)?,
+        Linear::without_bias(&builder.scope("k_proj"), width, width, init)?,
+        Linear::new(&builder.scope("v_proj"), width, width, init)?,
+        Linear::new(&builder.scope("out_proj"), width, width, init)?,
+    ];
+    Ok(MultiHeadAttention::new(projections, n_heads, config.attention_dropout))
+}

@@ -7,8 +7,9 @@
 //! # What is read
 //!
 //! WAV (PCM, float, A-law, mu-law, ADPCM), FLAC, MP3, Ogg Vorbis, AAC and ALAC in MP4/M4A, raw ADTS. Opus
-//! is not decoded. The encoder's delay and padding are trimmed from MP3 and Vorbis. M4A loses its padding,
-//! but edit lists are not read, so that its sound starts late by the encoder's delay, mostly 1024 samples.
+//! is not decoded. The encoder's delay and padding are trimmed from MP3, Vorbis and M4A; from the last by its
+//! edit list, when that makes one cut and the track's clock ticks in samples. Raw ADTS says nothing of either,
+//! so that its sound starts late, mostly by 1024 samples.
 //!
 //! # What is refused
 //!
@@ -18,6 +19,7 @@
 //! infinite samples. Bytes after the end of the sound (tags, padding, junk) are tolerated.
 
 mod header;
+mod mp4;
 mod packets;
 mod source;
 

@@ -45,7 +45,7 @@ pub mod stft;
 pub mod stream;
 pub mod vad;
 
-pub use augment::{SpecAugment, SpeedPerturb};
+pub use augment::{SpecAugment, SpeedPerturb, VocalTract};
 pub use decode::{AudioInfo, LoadOptions, Waveform, info, load, load_bytes, load_reader};
 pub use error::{AudioError, ErrorKind, Position, Result};
 pub use hubert::zero_mean_unit_var_norm;

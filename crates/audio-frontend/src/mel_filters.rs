@@ -115,7 +115,7 @@ fn log_step() -> f64 {
     6.4_f64.ln() / 27.0
 }
 
-fn hz_to_mel(hz: f64) -> f64 {
+pub(crate) fn hz_to_mel(hz: f64) -> f64 {
     if hz < BREAK_HZ {
         hz / HZ_PER_MEL
     } else {
@@ -123,7 +123,7 @@ fn hz_to_mel(hz: f64) -> f64 {
     }
 }
 
-fn mel_to_hz(mel: f64) -> f64 {
+pub(crate) fn mel_to_hz(mel: f64) -> f64 {
     let break_mel = BREAK_HZ / HZ_PER_MEL;
     if mel < break_mel {
         mel * HZ_PER_MEL

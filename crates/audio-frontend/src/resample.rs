@@ -19,8 +19,9 @@
 
 use crate::error::{AudioError, Result};
 
-/// More phases than this are interpolated from a table of this many.
-const MAX_PHASES: u64 = 4096;
+/// Rows a zero crossing of a table to interpolate in. Linear interpolation then errs by about
+/// `(pi / 4096)^2 / 8` of the filter's height, below 1e-7.
+const ROWS_PER_CROSSING: f64 = 4096.0;
 /// Larger ratios than this, either way, are a mistake in a rate.
 const MAX_RATIO: u32 = 1024;
 /// Partial sums of the dot product: enough independent lanes for the vector units.
@@ -31,7 +32,7 @@ const LANES: usize = 16;
 pub struct Filter {
     /// Zero crossings of the sinc on either side (`lowpass_filter_width` in torchaudio).
     pub zero_crossings: u32,
-    /// Cut-off as a share of the lower Nyquist frequency, in 0..=1.
+    /// Cut-off as a share of the lower Nyquist frequency, in 0.1..=1.
     pub rolloff: f64,
     /// The window over the sinc.
     pub window: Window,
@@ -61,36 +62,47 @@ impl Filter {
     /// torchaudio's default: ten times shorter, and audibly less sharp.
     pub const HANN: Filter = Filter { zero_crossings: 6, rolloff: 0.99, window: Window::Hann };
 
-    /// `sinc(t) w(t / Z)` at `t` zero crossings from the centre, times `w`'s constant.
-    fn at(&self, t: f64) -> f64 {
+    /// `sinc(t) w(t / Z)` at each `t`, in zero crossings from the centre, times `w`'s constant.
+    fn at<const N: usize>(&self, t: [f64; N]) -> [f64; N] {
         let z = f64::from(self.zero_crossings);
-        if t.abs() >= z {
-            return 0.0;
-        }
-        let sinc = match std::f64::consts::PI * t {
-            0.0 => 1.0,
-            x => x.sin() / x,
-        };
         let window = match self.window {
-            Window::Hann => (std::f64::consts::FRAC_PI_2 * t / z).cos().powi(2),
-            Window::Kaiser { beta } => bessel_i0(beta * (1.0 - (t / z).powi(2)).sqrt()),
+            Window::Hann => t.map(|t| (std::f64::consts::FRAC_PI_2 * t / z).cos().powi(2)),
+            Window::Kaiser { beta } => {
+                bessel_i0(t.map(|t| beta * (1.0 - (t / z).powi(2)).max(0.0).sqrt()), beta)
+            }
         };
-        sinc * window
+        std::array::from_fn(|i| match std::f64::consts::PI * t[i] {
+            _ if t[i].abs() >= z => 0.0,
+            0.0 => window[i],
+            x => x.sin() / x * window[i],
+        })
     }
 }
 
-/// Modified Bessel function of the first kind, order 0, by its power series.
-fn bessel_i0(x: f64) -> f64 {
-    let quarter = x * x / 4.0;
-    let (mut term, mut sum) = (1.0, 1.0);
-    for inverse_square in INVERSE_SQUARES {
-        term *= quarter * inverse_square;
-        sum += term;
-        if term < 1e-17 * sum {
-            break;
+/// Modified Bessel function of the first kind, order 0, by its power series, of values up to `largest`.
+///
+/// Several at a time, because a sum of this kind is a chain of dependent steps.
+fn bessel_i0<const N: usize>(x: [f64; N], largest: f64) -> [f64; N] {
+    let quarter = x.map(|x| x * x / 4.0);
+    let (mut term, mut sum) = ([1.0; N], [1.0; N]);
+    for inverse_square in &INVERSE_SQUARES[..series_len(largest)] {
+        for i in 0..N {
+            term[i] *= quarter[i] * inverse_square;
+            sum[i] += term[i];
         }
     }
     sum
+}
+
+/// Terms of the series of `I0(x)` that change the sum; smaller `x` have no more of them.
+fn series_len(x: f64) -> usize {
+    let (mut term, mut sum) = (1.0, 1.0);
+    let negligible = INVERSE_SQUARES.iter().position(|inverse_square| {
+        term *= x * x / 4.0 * inverse_square;
+        sum += term;
+        term < 1e-17 * sum
+    });
+    negligible.unwrap_or(INVERSE_SQUARES.len())
 }
 
 /// `1 / k^2`: divisions are most of the cost of the series. Enough terms for any sensible `beta` (< 100).
@@ -174,7 +186,7 @@ impl Resampler {
     /// # Errors
     ///
     /// As [`new`](Self::new), and when the filter has no or more than 1024 zero crossings, a rolloff outside
-    /// (0, 1] or a `beta` outside 0..=100.
+    /// 0.1..=1 or a `beta` outside 0..=100.
     pub fn with_filter(from: u32, to: u32, filter: Filter) -> Result<Self> {
         if from == 0 || to == 0 || from / to.max(1) > MAX_RATIO || to / from.max(1) > MAX_RATIO {
             return Err(AudioError::option(
@@ -186,8 +198,7 @@ impl Resampler {
             ));
         }
         let sane = (1..=1024).contains(&filter.zero_crossings)
-            && filter.rolloff > 0.0
-            && filter.rolloff <= 1.0
+            && (0.1..=1.0).contains(&filter.rolloff)
             && match filter.window {
                 Window::Hann => true,
                 Window::Kaiser { beta } => (0.0..=100.0).contains(&beta),
@@ -196,7 +207,7 @@ impl Resampler {
             return Err(AudioError::option(
                 "resample",
                 format!(
-                    "filter, expected 1 to 1024 zero crossings, 0 < rolloff <= 1 and 0 <= beta <= 100, got {filter:?}"
+                    "filter, expected 1 to 1024 zero crossings, 0.1 <= rolloff <= 1 and 0 <= beta <= 100, got {filter:?}"
                 ),
                 "Filter::KAISER_BEST suits speech and music",
             ));
@@ -289,18 +300,21 @@ impl Phases {
         let cutoff = filter.rolloff * (l as f64 / m as f64).min(1.0);
         let half_width = (f64::from(filter.zero_crossings) / cutoff).ceil() as usize;
         let taps = (2 * half_width + 1).next_multiple_of(LANES);
-        let interpolated = l > MAX_PHASES;
-        let n_rows = l.min(MAX_PHASES);
+        // A filter for a lower rate is wider, and needs fewer rows: the table has one size for all rates.
+        let grid = (ROWS_PER_CROSSING * cutoff).ceil() as u64;
+        let interpolated = l > grid;
+        let n_rows = l.min(grid);
         // One row past the end serves the interpolation of the last.
         let mut weights = vec![0.0; (n_rows as usize + 1) * taps];
-        let scale = cutoff / filter.at(0.0);
+        let scale = cutoff / filter.at([0.0])[0];
         let last = 2 * half_width + 1;
         let half = n_rows as usize / 2;
-        for p in 0..=half {
+        for (p, row) in weights.chunks_exact_mut(taps).take(half + 1).enumerate() {
             let frac = p as f64 / n_rows as f64;
-            for k in 0..=last {
-                let t = k as f64 - half_width as f64 - frac;
-                weights[p * taps + k] = (scale * filter.at(cutoff * t)) as f32;
+            for (part, weights) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                let place = |i| (part * LANES + i) as f64 - half_width as f64 - frac;
+                let values = filter.at(std::array::from_fn::<f64, LANES, _>(|i| cutoff * place(i)));
+                *weights = values.map(|value| (scale * value) as f32);
             }
         }
         // The filter is even: the row at 1 - frac is the row at frac, backwards.
@@ -318,7 +332,6 @@ impl Phases {
         if !self.interpolated {
             return dot(window, row(phase as usize));
         }
-        // Linear interpolation in 4096 rows errs by about (pi / 4096)^2 / 8, below 1e-7.
         let place = phase as f64 / l as f64 * self.n_rows as f64;
         let (p, frac) = (place as usize, place.fract() as f32);
         let (low, high) = (dot(window, row(p)), dot(window, row(p + 1)));
@@ -342,4 +355,33 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_is_the_integral_it_stands_for() {
+        // I0(x) is the mean of exp(x cos a) over the circle; equal steps converge geometrically.
+        for beta in [0.5, 14.769_656_459_379_492, 100.0] {
+            let x = [0.0, 1e-3, 0.3, 0.5, 0.99, 1.0].map(|share| share * beta);
+            for (got, x) in bessel_i0(x, beta).into_iter().zip(x) {
+                let angles = (0..400).map(|i| std::f64::consts::TAU * f64::from(i) / 400.0);
+                let want = angles.map(|a| (x * a.cos()).exp()).sum::<f64>() / 400.0;
+                assert!((got / want - 1.0).abs() < 1e-13, "{x}: {got} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_pair_of_rates_makes_a_large_table() {
+        // A damaged header may hold any rate.
+        for (from, to) in
+            [(3_072_000, 16_000), (3_071_999, 16_000), (3_071_996, 16_000), (101, 16_000)]
+        {
+            let weights = Resampler::new(from, to).unwrap().phases.weights.len();
+            assert!(weights < 700_000, "{from} to {to}: {weights} weights");
+        }
+    }
 }

@@ -168,7 +168,8 @@ impl<'s> AudioStream<'s> {
         };
         // Start at a multiple of the reduced input rate, where the phase is zero.
         let (m, l) = (resampler.reduced_from(), resampler.reduced_to());
-        let centre = (u128::from(first) * u128::from(m) / u128::from(l)) as u64;
+        let centre = u128::from(first) * u128::from(m) / u128::from(l);
+        let centre = u64::try_from(centre).unwrap_or(u64::MAX);
         let start_frame = centre.saturating_sub(resampler.half_width() as u64) / m * m;
         if start_frame > 0 {
             decoder.skip_to(start_frame)?;

@@ -68,13 +68,14 @@ pub fn segments(samples: &[f32], sample_rate: u32, options: &VadOptions) -> Vec<
     let levels = levels_db(samples, length, hop);
     let Some(threshold) = threshold_db(&levels, options) else { return Vec::new() };
 
+    let min_silence = in_samples(options.min_silence_s);
     // 1. Runs of active frames, in samples.
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (frame, _) in levels.iter().enumerate().filter(|&(_, &level)| level > threshold) {
         let (start, end) = (frame * hop, (frame * hop + length).min(samples.len()));
         match runs.last_mut() {
             // 2. Short pauses are bridged as the runs are made.
-            Some(last) if start <= last.end + in_samples(options.min_silence_s) => last.end = end,
+            Some(last) if start.saturating_sub(last.end) <= min_silence => last.end = end,
             _ => runs.push(start..end),
         }
     }
@@ -84,7 +85,7 @@ pub fn segments(samples: &[f32], sample_rate: u32, options: &VadOptions) -> Vec<
     let mut widened: Vec<Range<usize>> = Vec::with_capacity(runs.len());
     for run in runs {
         let (start, end) =
-            (run.start.saturating_sub(padding), (run.end + padding).min(samples.len()));
+            (run.start.saturating_sub(padding), run.end.saturating_add(padding).min(samples.len()));
         match widened.last_mut() {
             Some(last) if start <= last.end => last.end = end,
             _ => widened.push(start..end),
@@ -165,6 +166,18 @@ mod tests {
             assert_eq!(found.len(), want, "{pause}: {found:?}");
             assert!(found.windows(2).all(|pair| pair[0].end < pair[1].start));
         }
+    }
+
+    #[test]
+    fn endless_bridges_and_paddings_keep_everything() {
+        let mut samples = vec![0.0; 8_000];
+        samples.extend(tone(16_000, 0.3));
+        samples.resize(60_000, 0.0);
+        samples.extend(tone(16_000, 0.3));
+        let options = VadOptions { min_silence_s: f64::INFINITY, ..VadOptions::default() };
+        assert_eq!(segments(&samples, 16_000, &options).len(), 1);
+        let options = VadOptions { padding_s: f64::INFINITY, ..VadOptions::default() };
+        assert_eq!(segments(&samples, 16_000, &options).first(), Some(&(0..76_000)));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::log_mel::Features;
 /// # Source
 ///
 /// Park et al. 2019, arXiv:1904.08779, section 2: each mask's width is uniform in `0..=max`, and its place
-/// is uniform among those where it fits. The default is the LibriSpeech double policy (LD).
+/// is uniform among those where it fits. The default is the LibriSpeech double policy (LD), with the
+/// `p` of the Switchboard policies, 0.2 instead of 1, for the sake of short clips.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpecAugment {
     /// Number of frequency masks (`m_F`).

@@ -10,6 +10,7 @@ use crate::error::{AudioError, ErrorKind, Origin, Position, Result};
 const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 100..=3_072_000;
 /// More channels than this are a damaged header; it bounds the size of a packet's buffer.
 const MAX_CHANNELS: usize = 256;
+
 /// Sample rate and channel count that the decoder settled on, else those of the container.
 pub(super) fn settled_params(
     origin: &Origin,

@@ -14,13 +14,14 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known as format_id;
-use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
+use symphonia::core::formats::{FormatId, FormatReader, SeekMode, SeekTo, Track, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 
 use super::header::{check_header, header_error, no_known_codec, settled_params};
-use super::source::Source;
+use super::mp4::timestamps_are_frames;
+use super::source::{Facts, Source};
 use crate::decode::AudioInfo;
 use crate::error::{AudioError, ErrorKind, Origin, Position, Result};
 
@@ -40,11 +41,15 @@ pub(crate) struct PacketDecoder<'s> {
     channels: usize,
     origin: Origin,
     byte_len: u64,
-    /// Frame index of the next sample, counted from the start of the file.
+    /// Frames before the sound: the delay that an MP4's edit list cuts off.
+    lead: u64,
+    /// Frames of the sound, where the header tells; `lead` is not among them.
+    n_frames: Option<u64>,
+    /// Frame index of the next sample, `lead` included.
     frame: u64,
     /// Packets read so far.
     packet: u64,
-    /// Frames before this one are dropped.
+    /// Frames before this one are dropped; `lead` included.
     skip_to: u64,
     /// A seek has happened, and the position has to be taken from the packets until `skip_to`.
     seeked: bool,
@@ -65,8 +70,7 @@ impl<'s> PacketDecoder<'s> {
         reader: R,
         origin: Origin,
     ) -> Result<Self> {
-        let (source, magic) = Source::new(reader, &origin)?;
-        let byte_len = source.len();
+        let (source, Facts { magic, len: byte_len, movie }) = Source::new(reader, &origin)?;
         let stream = MediaSourceStream::new(Box::new(source), Default::default());
         let probe = || {
             symphonia::default::get_probe().probe(
@@ -92,6 +96,10 @@ impl<'s> PacketDecoder<'s> {
             .map_err(|error| header_error(&origin, magic, byte_len, error))?;
 
         let (sample_rate, channels) = settled_params(&origin, decoder.codec_params(), &params)?;
+        let (lead, n_frames) = match format.format_info().format {
+            format_id::FORMAT_ID_ISOMP4 => movie.presented(&track, sample_rate),
+            _ => (0, track.num_frames),
+        };
         Ok(Self {
             format,
             decoder,
@@ -100,9 +108,11 @@ impl<'s> PacketDecoder<'s> {
             channels,
             origin,
             byte_len,
+            lead,
+            n_frames,
             frame: 0,
             packet: 0,
-            skip_to: 0,
+            skip_to: lead,
             seeked: false,
             interleaved: Vec::new(),
             state: State::Running,
@@ -111,18 +121,15 @@ impl<'s> PacketDecoder<'s> {
 
     /// What the header says.
     pub(crate) fn info(&self) -> AudioInfo {
-        let n_frames = self.declared_frames();
-        let duration_s = match (self.track.time_base, self.track.duration) {
-            (Some(base), Some(duration)) => {
-                base.calc_duration(duration).map(|time| time.as_secs_f64())
-            }
-            _ => None,
-        };
+        // Fragmented MP4s write 0 for a length that they do not know.
+        let duration = self.track.duration.filter(|duration| duration.get() > 0);
+        let time = self.track.time_base.zip(duration).and_then(|(base, n)| base.calc_duration(n));
+        let exact = self.n_frames.map(|n| n as f64 / f64::from(self.sample_rate));
         AudioInfo {
             sample_rate: self.sample_rate,
             channels: self.channels,
-            n_frames,
-            duration_s: n_frames.map(|n| n as f64 / f64::from(self.sample_rate)).or(duration_s),
+            n_frames: self.n_frames,
+            duration_s: exact.or(time.map(|time| time.as_secs_f64())),
         }
     }
 
@@ -147,15 +154,15 @@ impl<'s> PacketDecoder<'s> {
 
     /// Drops everything before frame `frame`, by a seek when it is far. Call before the first block.
     pub(crate) fn skip_to(&mut self, frame: u64) -> Result<()> {
-        self.skip_to = frame;
+        self.skip_to = frame.saturating_add(self.lead);
         let rate = u64::from(self.sample_rate);
-        if frame < SEEK_AFTER_S * rate || !self.timestamps_are_frames() {
+        if frame < SEEK_AFTER_S * rate || !timestamps_are_frames(&self.track, self.sample_rate) {
             return Ok(());
         }
-        let Ok(ts) = i64::try_from(frame - PREROLL_S * rate) else {
+        let Ok(ts) = i64::try_from(self.skip_to - PREROLL_S * rate) else {
             return Err(self.beyond_end());
         };
-        if self.declared_frames().is_some_and(|n| frame >= n) && !self.length_is_estimated() {
+        if self.n_frames.is_some_and(|n| frame >= n) && !self.length_is_estimated() {
             return Err(self.beyond_end());
         }
         let to = SeekTo::Timestamp { ts: Timestamp::new(ts), track_id: self.track.id };
@@ -189,10 +196,9 @@ impl<'s> PacketDecoder<'s> {
 
     /// No frame of the requested part exists.
     pub(crate) fn beyond_end(&self) -> AudioError {
-        let seconds = |frame: u64| frame as f64 / f64::from(self.sample_rate);
-        let length = match self.state {
-            State::Ended => seconds(self.frame),
-            _ => self.info().duration_s.unwrap_or_else(|| seconds(self.frame)),
+        let length = match (self.state, self.info().duration_s) {
+            (State::Running | State::Failed, Some(duration_s)) => duration_s,
+            _ => self.seconds(),
         };
         AudioError::new(
             ErrorKind::Range,
@@ -214,50 +220,49 @@ impl<'s> PacketDecoder<'s> {
 
     fn advance(&mut self, out: &mut Vec<f32>) -> Result<bool> {
         for _ in 0..MAX_SILENT_PACKETS {
+            if self.cut_at().is_some_and(|end| self.frame >= end) {
+                return Ok(false);
+            }
             let Some(packet) = self.next_packet()? else {
                 self.check_end()?;
                 return Ok(false);
             };
-            if packet.track_id != self.track.id {
-                continue;
-            }
             let before = out.len();
             let got_any = self.decode_packet(&packet, out)?;
             self.packet += 1;
-            if got_any && out.len() > before {
-                return Ok(true);
-            }
-            if got_any && self.frame < self.skip_to {
-                // Progress inside the skipped part is not silence; come back for more.
+            // Progress inside the skipped part is not silence; come back for more.
+            if got_any && (out.len() > before || self.frame < self.skip_to) {
                 return Ok(true);
             }
         }
-        Err(AudioError::new(
-            ErrorKind::Corrupt,
-            &self.origin,
-            format!("{MAX_SILENT_PACKETS} packets in a row hold no sound"),
-        )
-        .at(self.position()))
+        Err(self.silent())
     }
 
+    /// The track's next packet. Those of other tracks, such as a film's pictures, are passed over.
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         let position = self.position();
-        let read = || self.format.next_packet();
-        match guarded(&self.origin, Some(position), read)? {
-            Ok(packet) => Ok(packet),
-            // Some containers end when the bytes end; whether they should have is judged by `check_end`.
-            Err(SymphoniaError::IoError(error))
-                if error.kind() == std::io::ErrorKind::UnexpectedEof =>
-            {
-                match self.format.format_info().format {
-                    format_id::FORMAT_ID_ISOMP4 => {
-                        Err(self.truncated(self.declared_frames().unwrap_or(0), self.frame))
-                    }
-                    _ => Ok(None),
+        // Every packet but an empty one takes bytes from the file, so there is an end to this.
+        for _ in 0..self.byte_len {
+            let read = || self.format.next_packet();
+            match guarded(&self.origin, Some(position), read)? {
+                Ok(Some(packet)) if packet.track_id != self.track.id => {}
+                Ok(packet) => return Ok(packet),
+                // Some containers end when the bytes end; whether they should have is judged by `check_end`.
+                Err(SymphoniaError::IoError(error))
+                    if error.kind() == std::io::ErrorKind::UnexpectedEof =>
+                {
+                    return match self.kind() {
+                        format_id::FORMAT_ID_ISOMP4 => {
+                            let got = self.frame.saturating_sub(self.lead);
+                            Err(self.truncated(self.n_frames.unwrap_or(0), got))
+                        }
+                        _ => Ok(None),
+                    };
                 }
+                Err(error) => return Err(self.decode_error(error)),
             }
-            Err(error) => Err(self.decode_error(error)),
         }
+        Err(self.silent())
     }
 
     /// Decodes one packet; `true` when it held frames, wanted or not.
@@ -314,7 +319,7 @@ impl<'s> PacketDecoder<'s> {
     fn mix_down(&mut self, out: &mut Vec<f32>) {
         let n_frames = self.interleaved.len() / self.channels;
         let clip = |frames: u64| frames.saturating_sub(self.frame).min(n_frames as u64) as usize;
-        let end = self.padded_end().map_or(n_frames, clip);
+        let end = self.cut_at().map_or(n_frames, clip);
         let skipped = clip(self.skip_to).min(end);
         let wanted = &self.interleaved[skipped * self.channels..end * self.channels];
         match self.channels {
@@ -352,13 +357,13 @@ impl<'s> PacketDecoder<'s> {
 
     /// The end of the bytes: is it also the end that the header promised?
     fn check_end(&mut self) -> Result<()> {
-        let slack = match self.format.format_info().format {
+        let slack = match self.kind() {
             format_id::FORMAT_ID_WAVE | format_id::FORMAT_ID_FLAC => 0,
             // Writers disagree whether the tag's own frame counts, and on the rounding of the delay.
             format_id::FORMAT_ID_MP3 => 2 * 1152,
             _ => return Ok(()),
         };
-        if let Some(declared) = self.declared_frames()
+        if let Some(declared) = self.n_frames
             && !self.length_is_estimated()
             && self.frame.saturating_add(slack) < declared
         {
@@ -381,31 +386,25 @@ impl<'s> PacketDecoder<'s> {
         Ok(())
     }
 
-    fn declared_frames(&self) -> Option<u64> {
-        self.track.num_frames
-    }
-
-    /// Where an MP4's sound ends and the padding of its last packet begins. The other readers trim it.
-    fn padded_end(&self) -> Option<u64> {
-        match self.format.format_info().format {
-            format_id::FORMAT_ID_ISOMP4 if self.timestamps_are_frames() => self.declared_frames(),
-            _ => None,
-        }
-    }
-
-    /// The track counts time in samples, as all readers do except some MP4 files.
-    fn timestamps_are_frames(&self) -> bool {
-        let base = self.track.time_base;
-        base.is_some_and(|base| base.numer.get() == 1 && base.denom.get() == self.sample_rate)
+    /// Where an MP4's sound ends and what its edit list or its last packet has beyond that begins. The other
+    /// readers trim by themselves.
+    fn cut_at(&self) -> Option<u64> {
+        let n_frames = self.n_frames.filter(|_| self.kind() == format_id::FORMAT_ID_ISOMP4);
+        n_frames.map(|n| self.lead.saturating_add(n))
     }
 
     /// An MP3 without an encoder's tag has its length guessed from its bit rate.
     fn length_is_estimated(&self) -> bool {
-        self.format.format_info().format == format_id::FORMAT_ID_MP3 && self.track.delay.is_none()
+        self.kind() == format_id::FORMAT_ID_MP3 && self.track.delay.is_none()
     }
 
     fn is_flac(&self) -> bool {
-        self.format.format_info().format == format_id::FORMAT_ID_FLAC
+        self.kind() == format_id::FORMAT_ID_FLAC
+    }
+
+    /// The container.
+    fn kind(&self) -> FormatId {
+        self.format.format_info().format
     }
 
     /// Bytes a frame of uncompressed WAV, else `None`.
@@ -423,8 +422,17 @@ impl<'s> PacketDecoder<'s> {
     }
 
     fn position(&self) -> Position {
-        let seconds = self.frame as f64 / f64::from(self.sample_rate);
-        Position::Packet { seconds, packet: self.packet }
+        Position::Packet { seconds: self.seconds(), packet: self.packet }
+    }
+
+    /// How far the sound has come.
+    fn seconds(&self) -> f64 {
+        self.frame.saturating_sub(self.lead) as f64 / f64::from(self.sample_rate)
+    }
+
+    fn silent(&self) -> AudioError {
+        let what = format!("no sound in {MAX_SILENT_PACKETS} packets or more in a row");
+        AudioError::new(ErrorKind::Corrupt, &self.origin, what).at(self.position())
     }
 
     fn truncated(&self, expected: u64, got: u64) -> AudioError {

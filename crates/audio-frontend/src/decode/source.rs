@@ -4,13 +4,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use symphonia::core::io::MediaSource;
 
+use super::mp4;
 use crate::error::{AudioError, ErrorKind, Origin, Position, Result};
 
 /// The longest possible Ogg page: 27 bytes of header, 255 lacing values, 255 segments of 255 bytes.
 const MAX_OGG_PAGE: u64 = 27 + 255 + 255 * 255;
-
-/// Boxes at the top level of an MP4 file that may be cut short.
-const MP4_BOXES: [&[u8]; 7] = [b"ftyp", b"moov", b"mdat", b"moof", b"sidx", b"free", b"skip"];
 
 /// A seekable reader of known length.
 pub(super) struct Source<R> {
@@ -18,9 +16,18 @@ pub(super) struct Source<R> {
     len: u64,
 }
 
+/// What the bytes tell before they are decoded.
+pub(super) struct Facts {
+    pub(super) magic: Magic,
+    /// Length in bytes.
+    pub(super) len: u64,
+    /// What an MP4 trims.
+    pub(super) movie: mp4::Movie,
+}
+
 impl<R: Read + Seek> Source<R> {
-    /// Measures the reader and looks at its first and, for Ogg, its last bytes.
-    pub(super) fn new(mut inner: R, origin: &Origin) -> Result<(Self, Magic)> {
+    /// Measures the reader and looks at what symphonia does not: cut ends and edit lists.
+    pub(super) fn new(mut inner: R, origin: &Origin) -> Result<(Self, Facts)> {
         let fail = |error: io::Error| {
             AudioError::new(ErrorKind::Io, origin, format!("cannot read: {error}"))
                 .hinted("the source must be seekable; read a pipe into memory first")
@@ -38,12 +45,20 @@ impl<R: Read + Seek> Source<R> {
         let mut head = Vec::with_capacity(12);
         inner.by_ref().take(12).read_to_end(&mut head).map_err(fail)?;
         let magic = Magic::of(&head);
+        let mut movie = mp4::Movie::default();
         let cut = match magic {
-            Magic::Ogg => cut_ogg_page(&mut inner, len).map_err(fail)?,
-            Magic::Mp4 => cut_mp4_box(&mut inner, len).map_err(fail)?,
+            Magic::Ogg => cut_ogg_page(&mut inner, len)
+                .map_err(fail)?
+                .map(|missing| ("last Ogg page".to_owned(), missing)),
+            Magic::Mp4 => {
+                movie = mp4::movie(&mut inner, len).map_err(fail)?;
+                mp4::cut_box(&mut inner, len)
+                    .map_err(fail)?
+                    .map(|cut| (format!("`{}` box", cut.name), cut.missing))
+            }
             _ => None,
         };
-        if let Some(Cut { part, missing }) = cut {
+        if let Some((part, missing)) = cut {
             return Err(AudioError::new(
                 ErrorKind::Truncated,
                 origin,
@@ -53,12 +68,7 @@ impl<R: Read + Seek> Source<R> {
             .hinted("fetch or copy the file again"));
         }
         inner.seek(SeekFrom::Start(0)).map_err(fail)?;
-        Ok((Self { inner, len }, magic))
-    }
-
-    /// Length in bytes.
-    pub(super) fn len(&self) -> u64 {
-        self.len
+        Ok((Self { inner, len }, Facts { magic, len, movie }))
     }
 }
 
@@ -106,16 +116,10 @@ impl Magic {
     }
 }
 
-/// The part of a file that its end falls into.
-struct Cut {
-    part: String,
-    missing: u64,
-}
-
-/// Whether the last Ogg page is cut. symphonia takes what there is for the whole.
+/// Bytes that the last Ogg page lacks, if any. symphonia takes what there is for the whole.
 ///
 /// A page is its header, one byte a segment, and the segments (RFC 3533, section 6).
-fn cut_ogg_page<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<Option<Cut>> {
+fn cut_ogg_page<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<Option<u64>> {
     reader.seek(SeekFrom::Start(len.saturating_sub(2 * MAX_OGG_PAGE)))?;
     let mut tail = Vec::new();
     reader.take(2 * MAX_OGG_PAGE).read_to_end(&mut tail)?;
@@ -130,36 +134,5 @@ fn cut_ogg_page<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<Option<C
         expected += lacing.iter().map(|&n| usize::from(n)).sum::<usize>();
     }
     let missing = expected.saturating_sub(page.len()) as u64;
-    Ok((missing > 0).then(|| Cut { part: "last Ogg page".into(), missing }))
-}
-
-/// Whether a top-level MP4 box reaches beyond the file (ISO/IEC 14496-12, section 4.2).
-fn cut_mp4_box<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<Option<Cut>> {
-    let mut at = 0_u64;
-    // Every box is at least 8 bytes, so this ends; a file of many tiny boxes is not worth reading on.
-    for _ in 0..100_000 {
-        if at.saturating_add(16) > len {
-            break;
-        }
-        reader.seek(SeekFrom::Start(at))?;
-        let mut head = [0; 16];
-        reader.read_exact(&mut head)?;
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
-        let name = &head[4..8];
-        let size = match number(&head[..4]) {
-            0 => break,
-            1 => number(&head[8..]),
-            size => size,
-        };
-        if size < 8 || !MP4_BOXES.contains(&name) {
-            break;
-        }
-        let end = at.saturating_add(size);
-        if end > len {
-            let part = format!("`{}` box", String::from_utf8_lossy(name));
-            return Ok(Some(Cut { part, missing: end - len }));
-        }
-        at = end;
-    }
-    Ok(None)
+    Ok((missing > 0).then_some(missing))
 }

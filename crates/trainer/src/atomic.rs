@@ -24,23 +24,40 @@ pub fn write(
     write_through(path, Durability::Flushed, |file| file, fill)
 }
 
-/// Whether a file must survive a power cut the moment it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Flushed to the disk before the rename.
-    Flushed,
-    /// Left to the system to flush; for files that can be made again and carry a checksum.
-    Cached,
-}
-
-/// [`write()`] with a choice of durability, through a writer that `wrap` puts round the file.
-///
-/// The wrapper is where a test simulates a full disk; [`write()`] passes the file itself.
+/// [`write()`] that leaves it to the system to flush; for files that can be made again and carry
+/// a checksum.
 ///
 /// # Errors
 ///
 /// As [`write()`].
-pub fn write_through<W: Write>(
+pub fn write_cached(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    write_through(path, Durability::Cached, |file| file, fill)
+}
+
+/// Flushes a folder's entries to the disk, without which a rename in it may be lost.
+#[cfg(unix)]
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    let here = folder.as_os_str().is_empty();
+    File::open(if here { Path::new(".") } else { folder })?.sync_all()
+}
+
+/// Folders cannot be opened as files elsewhere; renames are left to the file system's journal.
+#[cfg(not(unix))]
+pub fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Flushed,
+    Cached,
+}
+
+/// Writes through what `wrap` puts round the file: in tests, a full disk.
+fn write_through<W: Write>(
     path: &Path,
     durability: Durability,
     wrap: impl FnOnce(File) -> W,
@@ -78,24 +95,8 @@ fn fill_and_rename<W: Write>(
     std::fs::rename(&temporary.path, path)?;
     temporary.kept = true;
     if durability == Durability::Flushed {
-        sync_folder(path)?;
+        sync_folder(path.parent().unwrap_or(Path::new("")))?;
     }
-    Ok(())
-}
-
-/// Flushes the folder's entry for `path`, without which the rename itself may be lost.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
-}
-
-/// Folders cannot be opened as files elsewhere; the rename is left to the file system's journal.
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -12,13 +12,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::Context;
 
-use crate::atomic::{self, Durability};
+use crate::atomic;
 
 const MAGIC: &[u8; 4] = b"CFC1";
 const HEADER_LEN: usize = MAGIC.len() + blake3::OUT_LEN;
@@ -47,23 +48,6 @@ impl fmt::Display for Key {
     }
 }
 
-/// What a cache holds and how it served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CacheStats {
-    /// Entries on disk.
-    pub n_entries: usize,
-    /// Their size in bytes, headers included.
-    pub bytes: u64,
-    /// Look-ups that found their entry, since the cache was opened.
-    pub hits: u64,
-    /// Look-ups that did not.
-    pub misses: u64,
-    /// Entries removed for want of room.
-    pub evicted: u64,
-    /// Entries removed because their checksum did not hold.
-    pub corrupt: u64,
-}
-
 /// A folder of entries with a size cap; may be shared between threads.
 #[derive(Debug)]
 pub struct FeatureCache {
@@ -79,7 +63,8 @@ struct Index {
     entries: HashMap<String, (u64, u64)>,
     /// Entries by age rank, which only grows.
     oldest_first: BTreeMap<u64, String>,
-    stats: CacheStats,
+    /// Size of all entries, headers included.
+    bytes: u64,
 }
 
 impl FeatureCache {
@@ -102,15 +87,13 @@ impl FeatureCache {
     /// # Errors
     ///
     /// When the file is there but cannot be read.
-    pub fn get(&self, key: &Key) -> anyhow::Result<Option<Vec<u8>>> {
+    fn get(&self, key: &Key) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.path(key);
         let mut bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Another process may have evicted it.
-                let mut index = self.lock();
-                index.forget(&key.to_string());
-                index.stats.misses += 1;
+                self.lock().forget(&key.to_string());
                 return Ok(None);
             }
             Err(error) => {
@@ -118,16 +101,12 @@ impl FeatureCache {
                     .with_context(|| format!("{}: cannot read cached features", path.display()));
             }
         };
-        let mut index = self.lock();
         if !is_intact(&bytes) {
             // If it cannot be removed it will be found damaged again, which is harmless.
             let _ = std::fs::remove_file(&path);
-            index.forget(&key.to_string());
-            index.stats.corrupt += 1;
-            index.stats.misses += 1;
+            self.lock().forget(&key.to_string());
             return Ok(None);
         }
-        index.stats.hits += 1;
         bytes.drain(..HEADER_LEN);
         Ok(Some(bytes))
     }
@@ -138,22 +117,17 @@ impl FeatureCache {
     /// # Errors
     ///
     /// When the file cannot be written; the cache stays usable.
-    pub fn put(&self, key: &Key, payload: &[u8]) -> anyhow::Result<()> {
+    fn put(&self, key: &Key, payload: &[u8]) -> anyhow::Result<()> {
         let size = (HEADER_LEN + payload.len()) as u64;
         if size > self.cap_bytes {
             return Ok(());
         }
         let checksum = blake3::hash(payload);
-        atomic::write_through(
-            &self.path(key),
-            Durability::Cached,
-            |file| file,
-            |out| {
-                out.write_all(MAGIC)?;
-                out.write_all(checksum.as_bytes())?;
-                Ok(out.write_all(payload)?)
-            },
-        )?;
+        atomic::write_cached(&self.path(key), |out| {
+            out.write_all(MAGIC)?;
+            out.write_all(checksum.as_bytes())?;
+            Ok(out.write_all(payload)?)
+        })?;
         let mut index = self.lock();
         index.remember(key.to_string(), size);
         self.evict(&mut index);
@@ -166,7 +140,8 @@ impl FeatureCache {
     ///
     /// # Errors
     ///
-    /// Those of `compute`, of [`get`](Self::get) and of [`put`](Self::put).
+    /// Those of `compute`; and when an entry cannot be read or written, after which the cache stays
+    /// usable.
     pub fn get_or_compute(
         &self,
         key: &Key,
@@ -180,33 +155,6 @@ impl FeatureCache {
         Ok(payload)
     }
 
-    /// What the cache holds and how it served since it was opened.
-    pub fn stats(&self) -> CacheStats {
-        let index = self.lock();
-        CacheStats { n_entries: index.entries.len(), ..index.stats }
-    }
-
-    /// Removes every entry; returns how many bytes that freed.
-    ///
-    /// # Errors
-    ///
-    /// When an entry cannot be removed.
-    pub fn clear(&self) -> anyhow::Result<u64> {
-        let mut index = self.lock();
-        let freed = index.stats.bytes;
-        while let Some(name) = index.oldest() {
-            let path = self.folder.join(&name).with_extension(EXTENSION);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error)
-                        .with_context(|| format!("{}: cannot remove", path.display()));
-                }
-                _ => index.forget(&name),
-            }
-        }
-        Ok(freed)
-    }
-
     fn path(&self, key: &Key) -> PathBuf {
         self.folder.join(key.to_string()).with_extension(EXTENSION)
     }
@@ -217,32 +165,27 @@ impl FeatureCache {
     }
 
     fn evict(&self, index: &mut Index) {
-        while index.stats.bytes > self.cap_bytes {
-            let Some(name) = index.oldest() else { return };
+        while index.bytes > self.cap_bytes {
+            let Some(name) = index.oldest_first.values().next().cloned() else { return };
             // A file that is gone already is as good as removed.
             let _ = std::fs::remove_file(self.folder.join(&name).with_extension(EXTENSION));
             index.forget(&name);
-            index.stats.evicted += 1;
         }
     }
 }
 
 impl Index {
-    fn oldest(&self) -> Option<String> {
-        self.oldest_first.values().next().cloned()
-    }
-
     fn remember(&mut self, name: String, size: u64) {
         self.forget(&name);
         let rank = self.oldest_first.keys().next_back().map_or(0, |newest| newest + 1);
-        self.stats.bytes += size;
+        self.bytes += size;
         self.entries.insert(name.clone(), (size, rank));
         self.oldest_first.insert(rank, name);
     }
 
     fn forget(&mut self, name: &str) {
         if let Some((size, rank)) = self.entries.remove(name) {
-            self.stats.bytes -= size;
+            self.bytes -= size;
             self.oldest_first.remove(&rank);
         }
     }
@@ -265,8 +208,12 @@ fn scan(folder: &Path) -> anyhow::Result<Index> {
         let (Some(name), true) = (stem, path.extension().is_some_and(|e| e == EXTENSION)) else {
             continue;
         };
-        let metadata = entry.metadata()?;
-        found.push((metadata.modified()?, name.to_string(), metadata.len()));
+        match entry.metadata() {
+            Ok(metadata) => found.push((metadata.modified()?, name.to_string(), metadata.len())),
+            // Another process evicted it since the folder was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     found.sort();
     let mut index = Index::default();
@@ -288,6 +235,13 @@ mod tests {
         (folder, cache)
     }
 
+    /// Entries of a cache and their bytes, which are those on disk.
+    fn held(cache: &FeatureCache) -> (usize, u64) {
+        let (ours, theirs) = (cache.lock(), scan(&cache.folder).unwrap());
+        assert_eq!((ours.entries.len(), ours.bytes), (theirs.entries.len(), theirs.bytes));
+        (ours.entries.len(), ours.bytes)
+    }
+
     fn key(i: u32) -> Key {
         Key::of(&[&i.to_le_bytes()])
     }
@@ -306,9 +260,7 @@ mod tests {
         assert_eq!(computed, 1);
         cache.put(&key(2), &[]).unwrap();
         assert_eq!(cache.get(&key(2)).unwrap(), Some(vec![]));
-        let stats = cache.stats();
-        assert_eq!((stats.hits, stats.misses, stats.n_entries), (3, 1, 2));
-        assert_eq!(stats.bytes, 2 * HEADER_LEN as u64 + 3);
+        assert_eq!(held(&cache), (2, 2 * HEADER_LEN as u64 + 3));
     }
 
     #[test]
@@ -329,10 +281,10 @@ mod tests {
         cache.put(&key(5), &[5; 100]).unwrap();
         let there: Vec<u32> = (0..6).filter(|&i| cache.get(&key(i)).unwrap().is_some()).collect();
         assert_eq!(there, [2, 4, 5]);
-        assert_eq!((cache.stats().evicted, cache.stats().bytes), (3, 3 * ENTRY));
+        assert_eq!(held(&cache), (3, 3 * ENTRY));
         cache.put(&key(9), &[0; 1000]).unwrap();
         assert_eq!(cache.get(&key(9)).unwrap(), None, "over the cap by itself");
-        assert_eq!(cache.stats().n_entries, 3);
+        assert_eq!(held(&cache), (3, 3 * ENTRY));
     }
 
     #[test]
@@ -353,7 +305,7 @@ mod tests {
             assert_eq!(cache.get(&key(1)).unwrap(), None);
             assert!(!path.exists());
             assert_eq!(cache.get_or_compute(&key(1), || Ok(vec![7; 100])).unwrap(), [7; 100]);
-            assert_eq!((cache.stats().corrupt, cache.stats().n_entries), (1, 1));
+            assert_eq!(held(&cache), (1, ENTRY));
         }
     }
 
@@ -366,9 +318,7 @@ mod tests {
         std::fs::write(folder.path().join("cache/notes.txt"), "not an entry").unwrap();
         drop(cache);
         let cache = FeatureCache::open(folder.path().join("cache"), 2 * ENTRY).unwrap();
-        assert_eq!((cache.stats().n_entries, cache.stats().evicted), (2, 2));
-        assert_eq!(cache.clear().unwrap(), 2 * ENTRY);
-        assert_eq!(cache.stats().n_entries, 0);
+        assert_eq!(held(&cache), (2, 2 * ENTRY));
         assert!(folder.path().join("cache/notes.txt").exists());
     }
 
@@ -378,7 +328,7 @@ mod tests {
         cache.put(&key(1), &[1]).unwrap();
         std::fs::remove_file(cache.path(&key(1))).unwrap();
         assert_eq!(cache.get(&key(1)).unwrap(), None);
-        assert_eq!(cache.stats().bytes, 0);
+        assert_eq!(held(&cache), (0, 0));
     }
 
     #[test]
@@ -386,6 +336,6 @@ mod tests {
         let (_folder, cache) = open(1 << 20);
         let error = cache.get_or_compute(&key(1), || anyhow::bail!("a.wav: truncated"));
         assert_eq!(error.unwrap_err().to_string(), "a.wav: truncated");
-        assert_eq!(cache.stats().n_entries, 0);
+        assert_eq!(held(&cache), (0, 0));
     }
 }

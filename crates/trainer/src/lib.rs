@@ -4,13 +4,13 @@
 //! [`tasks::Task`] says what a batch is and what is minimised; [`training::train`] runs it; the
 //! [`systems`] put runs, scores and the report together. Start reading there.
 
-pub mod atomic;
+mod atomic;
 pub mod batching;
 pub mod cli;
-pub mod dataset;
-pub mod feature_cache;
-pub mod freeze;
-pub mod guard;
+mod dataset;
+mod feature_cache;
+mod freeze;
+mod guard;
 pub mod host;
 pub mod interrupt;
 pub mod log;
@@ -21,5 +21,5 @@ pub mod report;
 pub mod schedule;
 pub mod systems;
 pub mod tasks;
-pub mod tokenizer_training;
+mod tokenizer_training;
 pub mod training;

@@ -42,47 +42,11 @@ pub struct BatchOptions {
     pub oversize: Oversize,
 }
 
-/// How much of some batches is padding.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Padding {
-    /// Sum of the items' own lengths, in seconds.
-    pub seconds: f64,
-    /// Items times longest item, in seconds.
-    pub padded_seconds: f64,
-    /// Sum of the items' own lengths, in tokens.
-    pub tokens: usize,
-    /// Items times longest item, in tokens.
-    pub padded_tokens: usize,
-}
-
-impl Padding {
-    /// Share of padded seconds that hold no audio, 0 to 1.
-    pub fn share_of_seconds(&self) -> f64 {
-        if self.padded_seconds > 0.0 { 1.0 - self.seconds / self.padded_seconds } else { 0.0 }
-    }
-
-    /// Share of padded tokens that hold no token, 0 to 1.
-    pub fn share_of_tokens(&self) -> f64 {
-        match self.padded_tokens {
-            0 => 0.0,
-            padded => 1.0 - self.tokens as f64 / padded as f64,
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.seconds += other.seconds;
-        self.padded_seconds += other.padded_seconds;
-        self.tokens += other.tokens;
-        self.padded_tokens += other.padded_tokens;
-    }
-}
-
 /// Which utterances are in which batch, for every step there will ever be.
 #[derive(Debug, Clone)]
 pub struct BatchPlan {
     seed: u64,
-    lengths: Vec<Length>,
-    /// Indices into `lengths`, sorted by length.
+    /// Utterances, sorted by length.
     sorted: Vec<usize>,
     buckets: Vec<Bucket>,
     n_batches: usize,
@@ -102,28 +66,28 @@ impl BatchPlan {
     ///
     /// # Errors
     ///
-    /// When there is nothing to batch, no cap is set, a length is not finite, or an utterance is
-    /// over a cap by itself and [`BatchOptions::oversize`] is [`Oversize::Refuse`].
+    /// When there is nothing to batch, no cap holds (as when seconds are capped and there is no
+    /// audio), a length is not finite, or an utterance is over a cap by itself and
+    /// [`BatchOptions::oversize`] is [`Oversize::Refuse`].
     pub fn new(lengths: Vec<Length>, options: BatchOptions, seed: u64) -> anyhow::Result<Self> {
         check(&lengths, options)?;
         let mut sorted: Vec<usize> = (0..lengths.len()).collect();
         // Oversized items sort last, so that they form batches of their own at the end.
-        let key = |i: &usize| (batch_size(&lengths[*i..=*i], options) == 0, lengths[*i]);
-        sorted.sort_by(|a, b| {
-            let (a_over, a) = key(a);
-            let (b_over, b) = key(b);
-            a_over.cmp(&b_over).then(a.seconds.total_cmp(&b.seconds)).then(a.tokens.cmp(&b.tokens))
+        let is_over = |i: usize| capacity(lengths[i], options) == 0;
+        sorted.sort_by(|&i, &j| {
+            let (a, b) = (lengths[i], lengths[j]);
+            let by_length = a.seconds.total_cmp(&b.seconds).then(a.tokens.cmp(&b.tokens));
+            is_over(i).cmp(&is_over(j)).then(by_length)
         });
-        let n_fitting = sorted.partition_point(|i| !key(i).0);
+        let n_fitting = sorted.partition_point(|&i| !is_over(i));
 
         let bucket_count = options.bucket_count.clamp(1, n_fitting.max(1));
         let sizes = |count: usize| {
             let bounds =
                 (0..count).map(move |k| n_fitting * k / count..n_fitting * (k + 1) / count);
             bounds.filter(|items| !items.is_empty()).map(|items| {
-                let bucket: Vec<Length> =
-                    sorted[items.clone()].iter().map(|&i| lengths[i]).collect();
-                (items, batch_size(&bucket, options))
+                let longest = longest(sorted[items.clone()].iter().map(|&i| lengths[i]));
+                (items, capacity(longest, options))
             })
         };
         // A bucket smaller than its batch would only make small batches.
@@ -144,7 +108,7 @@ impl BatchPlan {
                 bucket
             })
             .collect();
-        Ok(Self { seed, lengths, sorted, buckets, n_batches })
+        Ok(Self { seed, sorted, buckets, n_batches })
     }
 
     /// Batches in an epoch; the same in every epoch.
@@ -152,18 +116,13 @@ impl BatchPlan {
         self.n_batches
     }
 
-    /// The epoch that batch number `step` belongs to, from 0.
-    pub fn epoch(&self, step: u64) -> u64 {
-        step / self.n_batches as u64
-    }
-
     /// The utterances of batch number `step`, counted from 0 through all epochs.
     ///
     /// A pure function of the plan's arguments and `step`. Within an epoch every utterance is in
     /// exactly one batch.
     pub fn batch(&self, step: u64) -> Vec<usize> {
-        let epoch = self.epoch(step);
-        let slot = (step % self.n_batches as u64) as usize;
+        let n_batches = self.n_batches as u64;
+        let (epoch, slot) = (step / n_batches, (step % n_batches) as usize);
         let batch_order = Permutation::new(self.n_batches, self.seed, epoch, u64::MAX);
         let number = batch_order.apply(slot);
         let at = self.buckets.partition_point(|bucket| bucket.first_batch <= number) - 1;
@@ -175,36 +134,14 @@ impl BatchPlan {
         let item_order = Permutation::new(n_items, self.seed, epoch, at as u64);
         items.map(|i| self.sorted[bucket.items.start + item_order.apply(i)]).collect()
     }
-
-    /// Padding of batch number `step`.
-    pub fn padding(&self, step: u64) -> Padding {
-        let items: Vec<Length> = self.batch(step).into_iter().map(|i| self.lengths[i]).collect();
-        let longest = longest(&items);
-        Padding {
-            seconds: items.iter().map(|item| item.seconds).sum(),
-            padded_seconds: longest.seconds * items.len() as f64,
-            tokens: items.iter().map(|item| item.tokens).sum(),
-            padded_tokens: longest.tokens * items.len(),
-        }
-    }
-
-    /// Padding summed over an epoch.
-    pub fn epoch_padding(&self, epoch: u64) -> Padding {
-        let first = epoch * self.n_batches as u64;
-        let mut sum = Padding::default();
-        for step in first..first + self.n_batches as u64 {
-            sum.add(self.padding(step));
-        }
-        sum
-    }
 }
 
 fn check(lengths: &[Length], options: BatchOptions) -> anyhow::Result<()> {
     anyhow::ensure!(!lengths.is_empty(), "batch plan: no utterances, expected at least one");
     anyhow::ensure!(
-        options.max_seconds > 0.0 || options.max_tokens > 0 || options.max_items > 0,
-        "batch plan: no cap is set, expected one (hint: batch.max_items, batch.max_seconds or \
-         batch.max_tokens)"
+        capacity(longest(lengths.iter().copied()), options) < usize::MAX,
+        "batch plan: no cap holds for these utterances, expected one (hint: batch.max_items; \
+         batch.max_seconds caps audio, batch.max_tokens caps tokens)"
     );
     for (i, length) in lengths.iter().enumerate() {
         anyhow::ensure!(
@@ -213,7 +150,7 @@ fn check(lengths: &[Length], options: BatchOptions) -> anyhow::Result<()> {
             length.seconds
         );
         anyhow::ensure!(
-            options.oversize == Oversize::Alone || batch_size(&[*length], options) > 0,
+            options.oversize == Oversize::Alone || capacity(*length, options) > 0,
             "batch plan: utterance {i} has {} s and {} tokens, expected at most batch.max_seconds = \
              {} and batch.max_tokens = {} (hint: raise the cap or lower data.max_duration_s)",
             length.seconds,
@@ -226,18 +163,17 @@ fn check(lengths: &[Length], options: BatchOptions) -> anyhow::Result<()> {
 }
 
 /// Elementwise maximum.
-fn longest(items: &[Length]) -> Length {
-    items.iter().fold(Length::default(), |longest, item| Length {
+fn longest(items: impl IntoIterator<Item = Length>) -> Length {
+    items.into_iter().fold(Length::default(), |longest, item| Length {
         seconds: longest.seconds.max(item.seconds),
         tokens: longest.tokens.max(item.tokens),
     })
 }
 
-/// Items that fit under every cap when each is as long as the longest of `items`; 0 when not
-/// even one does, and never more than there are.
-fn batch_size(items: &[Length], options: BatchOptions) -> usize {
-    let longest = longest(items);
-    let mut size = items.len();
+/// Items of length `longest` that fit under every cap: 0 when not even one does, `usize::MAX`
+/// when no cap applies.
+fn capacity(longest: Length, options: BatchOptions) -> usize {
+    let mut size = usize::MAX;
     if options.max_items > 0 {
         size = size.min(options.max_items);
     }

@@ -10,5 +10,5 @@ mod prefetch;
 #[cfg(test)]
 mod tests;
 
-pub use self::buckets::{BatchOptions, BatchPlan, Length, Oversize, Padding};
+pub use self::buckets::{BatchOptions, BatchPlan, Length, Oversize};
 pub use self::prefetch::Prefetcher;

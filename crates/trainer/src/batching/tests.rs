@@ -19,6 +19,17 @@ fn lengths(n: usize) -> Vec<Length> {
     (0..n).map(|i| Length { seconds: seconds(i), tokens: 1 + (i * 31) % 17 }).collect()
 }
 
+/// Seconds of a batch and its items times the longest, both in seconds.
+fn seconds(lengths: &[Length], batch: &[usize]) -> (f64, f64) {
+    let seconds = || batch.iter().map(|&i| lengths[i].seconds);
+    (seconds().sum(), seconds().fold(0.0, f64::max) * batch.len() as f64)
+}
+
+/// Items times the longest, in tokens.
+fn padded_tokens(lengths: &[Length], batch: &[usize]) -> usize {
+    batch.iter().map(|&i| lengths[i].tokens).max().unwrap_or(0) * batch.len()
+}
+
 fn epoch(plan: &BatchPlan, epoch: u64) -> Vec<Vec<usize>> {
     let n = plan.batches_per_epoch() as u64;
     (epoch * n..(epoch + 1) * n).map(|step| plan.batch(step)).collect()
@@ -50,7 +61,6 @@ fn a_batch_depends_on_seed_and_step_alone() {
     let other = BatchPlan::new(lengths(97), OPTIONS, 10).unwrap();
     assert_ne!(epoch(&plan, 0), epoch(&other, 0));
     assert_ne!(epoch(&plan, 0), epoch(&plan, 1));
-    assert_eq!(plan.epoch(plan.batches_per_epoch() as u64), 1);
 }
 
 #[test]
@@ -58,17 +68,39 @@ fn one_utterance_makes_one_batch_again_and_again() {
     let plan = BatchPlan::new(lengths(1), OPTIONS, 0).unwrap();
     assert_eq!(plan.batches_per_epoch(), 1);
     assert!((0..5).all(|step| plan.batch(step) == [0]));
-    assert_eq!(plan.epoch_padding(3).share_of_seconds(), 0.0);
 }
 
 #[test]
 fn buckets_lower_the_share_of_padding() {
     let share = |bucket_count| {
         let options = BatchOptions { bucket_count, ..OPTIONS };
-        BatchPlan::new(lengths(200), options, 1).unwrap().epoch_padding(0).share_of_seconds()
+        let plan = BatchPlan::new(lengths(200), options, 1).unwrap();
+        let sums = epoch(&plan, 0).into_iter().fold((0.0, 0.0), |sums, batch| {
+            let (own, padded) = seconds(&lengths(200), &batch);
+            (sums.0 + own, sums.1 + padded)
+        });
+        1.0 - sums.0 / sums.1
     };
     assert!(share(10) < 0.1, "{}", share(10));
     assert!(share(10) < share(1) / 2.0, "{} {}", share(10), share(1));
+}
+
+#[test]
+fn no_bucket_is_too_small_to_fill_a_batch() {
+    // Twelve buckets of one item would make twelve batches of one.
+    for (n, batches) in [(12, 3), (13, 4), (3, 1)] {
+        let options = BatchOptions { bucket_count: 200, ..OPTIONS };
+        let plan = BatchPlan::new(lengths(n), options, 1).unwrap();
+        assert_eq!(plan.batches_per_epoch(), batches, "{n} items");
+    }
+    // Short items fill a batch by number, long ones by seconds.
+    let items: Vec<Length> =
+        (1..=24).map(|i| Length { seconds: f64::from(i), tokens: 0 }).collect();
+    let options = BatchOptions { max_seconds: 48.0, max_items: 8, bucket_count: 24, ..OPTIONS };
+    let plan = BatchPlan::new(items, options, 1).unwrap();
+    let mut sizes: Vec<usize> = epoch(&plan, 0).iter().map(Vec::len).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [2, 2, 2, 2, 2, 3, 3, 4, 4]);
 }
 
 #[test]
@@ -92,11 +124,11 @@ fn an_utterance_over_a_cap_is_refused_or_alone() {
          and batch.max_tokens = 0 (hint: raise the cap or lower data.max_duration_s)"
     );
     let options = BatchOptions { oversize: Oversize::Alone, ..options };
-    let plan = BatchPlan::new(items, options, 1).unwrap();
+    let plan = BatchPlan::new(items.clone(), options, 1).unwrap();
     let batches = epoch(&plan, 0);
     assert!(batches.contains(&vec![13]));
-    let others = (0..plan.batches_per_epoch() as u64).filter(|&step| plan.batch(step) != [13]);
-    assert!(others.map(|step| plan.padding(step)).all(|padding| padding.padded_seconds <= 30.0));
+    let mut others = batches.iter().filter(|batch| **batch != [13]);
+    assert!(others.all(|batch| seconds(&items, batch).1 <= 30.0));
 }
 
 #[test]
@@ -104,8 +136,10 @@ fn a_cap_holds_where_the_quotient_rounds_up() {
     // 98 / 2.8000000000000003 is 35 in f64, but 35 times it is 98.00000000000001.
     let items = vec![Length { seconds: 2.8000000000000003, tokens: 1 }; 35];
     let options = BatchOptions { max_seconds: 98.0, max_items: 0, bucket_count: 1, ..OPTIONS };
-    let plan = BatchPlan::new(items, options, 1).unwrap();
-    assert!(plan.padding(0).padded_seconds <= 98.0 && plan.padding(1).padded_seconds <= 98.0);
+    let plan = BatchPlan::new(items.clone(), options, 1).unwrap();
+    let batches = epoch(&plan, 0);
+    assert_eq!(batches.len(), 2);
+    assert!(batches.iter().all(|batch| seconds(&items, batch).1 <= 98.0));
 }
 
 #[test]
@@ -113,7 +147,12 @@ fn plans_without_items_or_caps_are_refused() {
     let error = BatchPlan::new(Vec::new(), OPTIONS, 1).unwrap_err().to_string();
     assert_eq!(error, "batch plan: no utterances, expected at least one");
     let error = BatchPlan::new(lengths(3), BatchOptions { max_items: 0, ..OPTIONS }, 1);
-    assert!(error.unwrap_err().to_string().starts_with("batch plan: no cap is set"));
+    assert!(error.unwrap_err().to_string().starts_with("batch plan: no cap holds"));
+    // A cap on seconds holds nothing back where there is no audio.
+    let silent = vec![Length { seconds: 0.0, tokens: 9 }; 3];
+    let options = BatchOptions { max_items: 0, max_seconds: 30.0, ..OPTIONS };
+    let error = BatchPlan::new(silent, options, 1).unwrap_err().to_string();
+    assert!(error.starts_with("batch plan: no cap holds"), "{error}");
     let nan = vec![Length { seconds: f64::NAN, tokens: 1 }];
     let error = BatchPlan::new(nan, OPTIONS, 1).unwrap_err().to_string();
     assert_eq!(error, "batch plan: utterance 0 is NaN s long, expected 0 or more");
@@ -146,15 +185,14 @@ proptest! {
             items.iter().map(|&(seconds, tokens)| Length { seconds, tokens }).collect();
         let options =
             BatchOptions { max_seconds, max_tokens, max_items, bucket_count, oversize: Oversize::Refuse };
-        let plan = BatchPlan::new(lengths, options, seed).unwrap();
+        let plan = BatchPlan::new(lengths.clone(), options, seed).unwrap();
         let n = plan.batches_per_epoch() as u64;
         let mut seen = Vec::new();
         for step in epoch * n..(epoch + 1) * n {
             let batch = plan.batch(step);
-            let padding = plan.padding(step);
             prop_assert!(!batch.is_empty() && batch.len() <= max_items);
-            prop_assert!(max_seconds == 0.0 || padding.padded_seconds <= max_seconds);
-            prop_assert!(max_tokens == 0 || padding.padded_tokens <= max_tokens);
+            prop_assert!(max_seconds == 0.0 || seconds(&lengths, &batch).1 <= max_seconds);
+            prop_assert!(max_tokens == 0 || padded_tokens(&lengths, &batch) <= max_tokens);
             seen.extend(batch);
         }
         seen.sort_unstable();

@@ -76,17 +76,24 @@ fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
         let output = encoder.forward(&Context::eval(), &input)?;
         collected.lengths.push(samples.len().div_ceil(320).min(output.lengths[0]) as i64);
         collected.positions.push(n_frames.div_ceil(2) as i64);
-        collected.take(&chosen, &output.hidden_states)?;
+        for &layer in &chosen.0 {
+            let states = collected.states.entry(layer).or_default();
+            states.push(output.hidden_states[layer].clone());
+        }
         if args.features {
             collected.features.push(features);
         }
     }
-    let mut named = collected.named(&chosen)?;
-    let positions = collected.positions.clone();
-    named.push((
-        "encoder_lengths".into(),
-        Tensor::from_vec(positions, &[utterances.len()], Device::Cpu)?,
-    ));
+    let mut named = Named::new();
+    for (layer, states) in &collected.states {
+        named.push((format!("hidden_states.{layer}"), pad(states, 1)?));
+    }
+    for (name, lengths) in
+        [("lengths", collected.lengths), ("encoder_lengths", collected.positions)]
+    {
+        let lengths = Tensor::from_vec(lengths, &[utterances.len()], Device::Cpu)?;
+        named.push((name.into(), lengths));
+    }
     if args.features {
         named.push(("input_features".into(), pad(&collected.features, 2)?));
     }
@@ -158,31 +165,13 @@ impl Layers {
 /// What has been encoded so far, item by item.
 #[derive(Default)]
 struct Collected {
+    /// By layer, ascending.
     states: BTreeMap<usize, Vec<Tensor>>,
     features: Vec<Tensor>,
     /// Encoder positions that cover sound.
     lengths: Vec<i64>,
     /// Encoder positions that the model computed.
     positions: Vec<i64>,
-}
-
-impl Collected {
-    fn take(&mut self, layers: &Layers, states: &[Tensor]) -> anyhow::Result<()> {
-        for &layer in &layers.0 {
-            self.states.entry(layer).or_default().push(states[layer].clone());
-        }
-        Ok(())
-    }
-
-    fn named(&self, layers: &Layers) -> anyhow::Result<Named> {
-        let mut named = Named::new();
-        for &layer in &layers.0 {
-            named.push((format!("hidden_states.{layer}"), pad(&self.states[&layer], 1)?));
-        }
-        let lengths = Tensor::from_vec(self.lengths.clone(), &[self.lengths.len()], Device::Cpu)?;
-        named.push(("lengths".into(), lengths));
-        Ok(named)
-    }
 }
 
 /// Joins along the first dimension, padded with zeros along `dim` to the longest.

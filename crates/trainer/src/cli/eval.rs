@@ -1,8 +1,9 @@
-//! `eval`: score the model of a run folder again, on its own test set or another.
+//! `eval`: score the models of a run folder again, on its own test set or another.
 
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::on_threads;
 use crate::recipe::Recipe;
@@ -28,12 +29,13 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         "{}: not there, expected a run folder (hint: runs/NAME, as train prints it)",
         path.display()
     );
-    let mut recipe = Recipe::from_text(&std::fs::read_to_string(&path)?)?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{}: cannot read", path.display()))?;
+    let mut recipe = Recipe::from_text(&text)?;
     if !args.data.is_empty() {
         recipe.data.test = args.data.clone();
     }
     ensure!(!recipe.data.test.is_empty(), "recipe: data.test is empty (hint: --data MANIFEST)");
     let scores = on_threads(args.threads, || systems::evaluate(&args.run, &recipe))?;
-    println!("{}", serde_json::to_string_pretty(&scores)?);
-    Ok(())
+    Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&scores)?)?)
 }

@@ -27,7 +27,7 @@ struct Cli {
 enum Command {
     /// Train by a recipe; without one, the bundled demonstration.
     Train(train::TrainArgs),
-    /// Score the model of a run folder, or of its recipe, again.
+    /// Score the models of a run folder again.
     Eval(eval::EvalArgs),
     /// Write features and hidden states of a Whisper or BERT folder.
     Encode(encode::EncodeArgs),

@@ -1,9 +1,10 @@
 //! `train`: run a recipe.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use super::{STOPPED, on_threads};
 use crate::host::Host;
@@ -79,14 +80,8 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         }
     };
     say(&format!("recipe {}, run folder {}", resolved.path.display(), folder.path.display()));
-    std::fs::create_dir_all(&folder.path)
-        .map_err(|e| anyhow::anyhow!("{}: cannot make it: {e}", folder.path.display()))?;
-    // A resumed run keeps its recipe until the new one is known to fit.
-    if !args.resume {
-        folder.write_recipe(&resolved.text)?;
-    }
-    let threads = resolved.recipe.train.threads;
-    let ending = on_threads(threads, || {
+    let fresh = folder.start(args.resume, &resolved.text)?;
+    let ending = on_threads(resolved.recipe.train.threads, || {
         Experiment {
             resolved: &resolved,
             dir: folder.path.clone(),
@@ -101,28 +96,26 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let ending = match ending {
         Ok(ending) => ending,
         Err(error) => {
-            folder.forget_unstarted(args.resume);
+            if fresh {
+                folder.forget_unstarted();
+            }
             return Err(error);
         }
     };
-    if args.resume {
+    if !fresh {
         folder.write_recipe(&resolved.text)?;
     }
-    match ending {
-        Ending::Done(tables) => {
-            for table in &tables {
-                println!("\n{}", table.to_text());
-            }
-            if args.dry_run {
-                say("dry run: all of it loads and trains");
-            } else {
-                say(&format!("scores: {}", folder.path.join("summary.json").display()));
-                say(&format!("report: {}", folder.path.join("report.html").display()));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Ending::Stopped => Ok(ExitCode::from(STOPPED)),
+    let Ending::Done(tables) = ending else { return Ok(ExitCode::from(STOPPED)) };
+    for table in tables.iter().filter(|table| !table.rows.is_empty()) {
+        writeln!(std::io::stdout(), "\n{}", table.to_text())?;
     }
+    if args.dry_run {
+        say("dry run: all of it loads and trains");
+    } else {
+        say(&format!("scores: {}", folder.path.join("summary.json").display()));
+        say(&format!("report: {}", folder.path.join("report.html").display()));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Accepts what this build can compute on.
@@ -148,7 +141,6 @@ impl Folder {
             let name = format!("consonance-dry-run-{}", std::process::id());
             return Ok(Self { path: std::env::temp_dir().join(name), temporary: true });
         }
-        let holds_run = |path: &Path| path.join("recipe.toml").exists();
         let output = &resolved.recipe.output.dir;
         let named = match (&args.out, output.is_empty()) {
             (Some(out), _) => Some(out.clone()),
@@ -175,20 +167,37 @@ impl Folder {
     }
 }
 
+/// Whether a run was begun in a folder.
+fn holds_run(path: &Path) -> bool {
+    path.join("recipe.toml").exists()
+}
+
 impl Folder {
+    /// Makes the folder and marks it as a run's; whether it is a new run. One that is resumed keeps
+    /// its recipe until the new one is known to fit.
+    fn start(&self, resume: bool, text: &str) -> anyhow::Result<bool> {
+        std::fs::create_dir_all(&self.path)
+            .with_context(|| format!("{}: cannot make it", self.path.display()))?;
+        let fresh = !resume || !holds_run(&self.path);
+        if fresh {
+            self.write_recipe(text)?;
+        }
+        Ok(fresh)
+    }
+
     fn write_recipe(&self, text: &str) -> anyhow::Result<()> {
         let path = self.path.join("recipe.toml");
         crate::atomic::write(&path, |file| Ok(file.write_all(text.as_bytes())?))
     }
 
-    /// Takes the recipe away again when a fresh run failed before its first step, so that the
-    /// folder can be used once the cause is mended.
-    fn forget_unstarted(&self, resumed: bool) {
+    /// Takes the recipe away again when a new run failed before its first step, so that the folder
+    /// can be used once the cause is mended.
+    fn forget_unstarted(&self) {
         let started = ["", "student"].iter().any(|below| {
             let dir = self.path.join(below);
             dir.join("metrics.jsonl").exists() || dir.join("checkpoints").exists()
         });
-        if !resumed && !started {
+        if !started {
             // Best effort: the error that matters is the one being reported.
             let _ = std::fs::remove_file(self.path.join("recipe.toml"));
         }
@@ -201,5 +210,26 @@ impl Drop for Folder {
             // Best effort: it lies in the system's temporary folder.
             let _ = std::fs::remove_dir_all(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_run_that_never_began_marks_its_folder_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder { path: dir.path().join("run"), temporary: false };
+        assert!(folder.start(true, "seed = 1").unwrap());
+        assert!(holds_run(&folder.path), "a kill from here on leaves a folder that holds a run");
+
+        assert!(!folder.start(true, "seed = 2").unwrap());
+        let kept = std::fs::read_to_string(folder.path.join("recipe.toml")).unwrap();
+        assert_eq!(kept, "seed = 1");
+
+        folder.forget_unstarted();
+        assert!(!holds_run(&folder.path));
+        assert!(folder.start(false, "seed = 3").unwrap() && holds_run(&folder.path));
     }
 }

@@ -1,9 +1,10 @@
 //! `transcribe`: greedy transcripts of sound files or manifests.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use audio_frontend::LogMel;
 use model_zoo::whisper::{EncoderInput, Prompt, Whisper, prompt_ids};
 use model_zoo::{LoadOptions, Tokenizer};
@@ -79,7 +80,8 @@ fn transcribe(args: &TranscribeArgs) -> anyhow::Result<()> {
         let memory = model.encode(&ctx, &input)?;
         for (ids, utterance) in model.greedy(&ctx, &memory, &options)?.into_iter().zip(group) {
             let text = tokenizer.decode(&ids, true)?.trim().to_owned();
-            println!("{}", json!({ "id": utterance.id, "hypothesis": text }));
+            let line = json!({ "id": utterance.id, "hypothesis": text });
+            writeln!(std::io::stdout(), "{line}")?;
             texts.push(text);
         }
     }
@@ -125,7 +127,6 @@ fn pad_frames(features: &[Tensor]) -> anyhow::Result<Tensor> {
         .iter()
         .map(|f| {
             let missing = longest - f.shape()[2];
-            ensure!(f.rank() == 3, "features are {:?}, expected (1, F, T)", f.shape());
             let nan = Tensor::full(&[1, f.shape()[1], missing], f64::NAN, f.dtype(), f.device())?;
             Ok(Tensor::cat(&[f, &nan], 2)?)
         })

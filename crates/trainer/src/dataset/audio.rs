@@ -12,7 +12,7 @@ use tensor_core::{Device, Tensor};
 
 use crate::manifest::Utterance;
 
-/// Sample rate of every model here.
+/// Sample rate of every model here, in Hz.
 pub const SAMPLE_RATE: u32 = 16_000;
 
 /// Samples of an utterance, mono at 16 kHz.
@@ -56,7 +56,11 @@ impl FeatureStore {
         Self { utterances, log_mel: LogMel::new(n_mels), capacity, kept }
     }
 
-    /// Features of utterance `index`, its sound played `speed` times as fast.
+    /// Features `(F, T)` of utterance `index`, its sound played `speed` times as fast.
+    ///
+    /// # Errors
+    ///
+    /// Names the manifest line of sound that cannot be decoded.
     pub fn get(&self, index: usize, speed: f64) -> anyhow::Result<Arc<Features>> {
         let key = (index, speed.to_bits());
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,9 +76,11 @@ impl FeatureStore {
         let features = Arc::new(self.log_mel.compute(&samples));
         let bytes = features.data.len() * size_of::<f32>();
         let mut kept = lock();
-        if kept.bytes + bytes <= self.capacity {
+        // Another thread may have made the same ones meanwhile; bytes count once.
+        if kept.bytes + bytes <= self.capacity
+            && kept.features.insert(key, features.clone()).is_none()
+        {
             kept.bytes += bytes;
-            kept.features.insert(key, features.clone());
         }
         Ok(features)
     }
@@ -145,5 +151,36 @@ impl Window {
         };
         let (n_mels, n_frames) = (features.n_mels, features.n_frames);
         Ok((Tensor::from_vec(features.data, &[1, n_mels, n_frames], Device::Cpu)?, n_frames))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(n_frames: usize) -> Arc<Features> {
+        let data = (0..2 * n_frames).map(|k| k as f32).collect();
+        Arc::new(Features { data, n_mels: 2, n_frames })
+    }
+
+    #[test]
+    fn shorter_items_end_in_nan() {
+        let (batch, lengths) = collate(&[features(1), features(3), features(0)]).unwrap();
+        assert_eq!((batch.shape(), &lengths[..]), (&[3, 2, 3][..], &[1, 3, 0][..]));
+        let values: Vec<Option<f32>> = batch
+            .to_vec_f32()
+            .unwrap()
+            .into_iter()
+            .map(|x| Some(x).filter(|x| !x.is_nan()))
+            .collect();
+        let expected = [
+            [Some(0.0), None, None, Some(1.0), None, None],
+            [Some(0.0), Some(1.0), Some(2.0), Some(3.0), Some(4.0), Some(5.0)],
+            [None; 6],
+        ];
+        assert_eq!(values, expected.concat());
+        assert_eq!(collate(&[features(0)]).unwrap().0.shape(), [1, 2, 0]);
+        let none: [Arc<Features>; 0] = [];
+        assert!(collate(&none).unwrap().1.is_empty());
     }
 }

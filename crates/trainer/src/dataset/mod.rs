@@ -22,14 +22,19 @@ pub fn cache_dir() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("runs").join("cache"))
 }
 
-/// Training utterances within the recipe's duration bounds.
+/// Training utterances within the recipe's duration bounds, as far as their durations are known.
+///
+/// # Errors
+///
+/// When a manifest cannot be read, or no utterance is left.
 pub fn training_utterances(recipe: &Recipe) -> anyhow::Result<Vec<Utterance>> {
     let data = &recipe.data;
     let mut utterances = read_all(&data.train)?;
     utterances.retain(|utterance| {
-        let seconds = utterance.duration_s.unwrap_or(0.0);
-        seconds >= data.min_duration_s
-            && (data.max_duration_s == 0.0 || seconds <= data.max_duration_s)
+        utterance.duration_s.is_none_or(|seconds| {
+            seconds >= data.min_duration_s
+                && (data.max_duration_s == 0.0 || seconds <= data.max_duration_s)
+        })
     });
     if data.limit > 0 {
         utterances.truncate(data.limit);
@@ -60,5 +65,32 @@ pub fn export_dtype(recipe: &Recipe) -> Option<DType> {
         Weights::F32 => None,
         Weights::F16 => Some(DType::F16),
         Weights::Bf16 => Some(DType::BF16),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_utterances_known_to_be_out_of_bounds_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.jsonl");
+        let lines = [("a", "0.2"), ("b", "0.5"), ("c", "null"), ("d", "2"), ("e", "2.5")];
+        let lines = lines.map(|(id, seconds)| {
+            format!("{{\"id\": \"{id}\", \"text\": \"x\", \"duration\": {seconds}}}\n")
+        });
+        std::fs::write(&path, lines.concat()).unwrap();
+        let mut recipe = Recipe::default();
+        recipe.data.train = vec![path.display().to_string()];
+        for (min, max, limit, expected) in
+            [(0.5, 2.0, 0, "bcd"), (0.5, 0.0, 0, "bcde"), (0.0, 2.0, 2, "ab"), (9.0, 9.5, 0, "c")]
+        {
+            (recipe.data.min_duration_s, recipe.data.max_duration_s) = (min, max);
+            recipe.data.limit = limit;
+            let kept = training_utterances(&recipe).unwrap();
+            let ids: String = kept.into_iter().map(|utterance| utterance.id).collect();
+            assert_eq!(ids, expected, "{min} {max} {limit}");
+        }
     }
 }

@@ -41,30 +41,27 @@ impl Progress {
     /// Progress over steps `start..total` of the work called `label`; in lines, one every `every`
     /// steps (at least 1). Time is measured from here.
     pub fn new(mode: ProgressMode, label: &str, start: u64, total: u64, every: u64) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        match mode {
-            ProgressMode::Quiet => Self::with(Show::Quiet, label, start, total, every),
-            ProgressMode::Auto if !terminal => {
-                Self::lines_to(Box::new(std::io::stderr()), label, start, total, every)
-            }
-            ProgressMode::Lines => {
-                Self::lines_to(Box::new(std::io::stderr()), label, start, total, every)
-            }
-            ProgressMode::Auto | ProgressMode::Bar => {
-                let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-                // The template is a constant, so it parses or this crate's tests fail.
-                let style = ProgressStyle::with_template(
-                    "{prefix} {bar:24} {pos}/{len} {percent:>3}%  eta {eta}  {msg}",
-                );
-                if let Ok(style) = style {
-                    bar.set_style(style.progress_chars("━╸ "));
-                }
-                bar.set_prefix(label.to_string());
-                bar.set_position(start);
-                bar.reset_eta();
-                Self::with(Show::Bar(bar), label, start, total, every)
-            }
+        let bar = match mode {
+            ProgressMode::Quiet => return Self::with(Show::Quiet, label, start, total, every),
+            ProgressMode::Auto => std::io::stderr().is_terminal(),
+            ProgressMode::Bar => true,
+            ProgressMode::Lines => false,
+        };
+        if !bar {
+            return Self::lines_to(Box::new(std::io::stderr()), label, start, total, every);
         }
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        // The template is a constant, so it parses or this crate's tests fail.
+        let style = ProgressStyle::with_template(
+            "{prefix} {bar:24} {pos}/{len} {percent:>3}%  eta {eta}  {msg}",
+        );
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.set_prefix(label.to_string());
+        bar.set_position(start);
+        bar.reset_eta();
+        Self::with(Show::Bar(bar), label, start, total, every)
     }
 
     /// Plain lines to `out`.
@@ -98,8 +95,8 @@ impl Progress {
                 bar.set_position(done);
             }
             Show::Lines(out) if done.is_multiple_of(*every) || done == *total => {
-                let eta =
-                    Estimate::new(done - (*start).min(done), total.saturating_sub(done), elapsed);
+                let (gone, left) = (done.saturating_sub(*start), total.saturating_sub(done));
+                let eta = Estimate::new(gone, left, elapsed);
                 // A closed standard error must not end a run.
                 let _ = writeln!(out, "{label} {done}/{total}  eta {eta}  {message}");
             }

@@ -36,26 +36,27 @@ impl EventWriter {
     /// Opens a new event file in `folder`, which is made if need be.
     ///
     /// `wall_time` is in seconds since 1970 and goes into the file's name. A resumed run gives the
-    /// step it goes on from; readers then drop the points of the broken run from that step on.
+    /// last step whose points stand; readers then drop those of later steps, which the broken run
+    /// wrote.
     ///
     /// # Errors
     ///
     /// When the folder or the file cannot be made.
-    pub fn create(folder: &Path, wall_time: f64, resumed_at: Option<u64>) -> anyhow::Result<Self> {
+    pub fn create(folder: &Path, wall_time: f64, last_step: Option<u64>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: cannot make log folder", folder.display()))?;
         let (path, file) = create_new(folder, wall_time as u64)
             .with_context(|| format!("{}: cannot make event file", folder.display()))?;
         let mut writer = Self { path, file };
-        let mut event = event(wall_time, 0);
-        put_bytes(&mut event, 3, b"brain.Event:2");
-        writer.append(&event)?;
-        if let Some(step) = resumed_at {
+        let mut version = event(wall_time, 0);
+        put_bytes(&mut version, 3, b"brain.Event:2");
+        writer.append(&version)?;
+        if let Some(last_step) = last_step {
             let mut session = Vec::new();
             put_varint_field(&mut session, 1, SESSION_START);
-            let mut event = self::event(wall_time, step);
-            put_bytes(&mut event, 7, &session);
-            writer.append(&event)?;
+            let mut start = event(wall_time, last_step + 1);
+            put_bytes(&mut start, 7, &session);
+            writer.append(&start)?;
         }
         Ok(writer)
     }
@@ -298,7 +299,8 @@ mod tests {
         );
         assert_eq!(
             fields(start),
-            [time(1.5), (2, Field::Number(7)), (7, Field::Bytes(vec![8, 1]))]
+            // Points of step 7 stand: readers drop those at or past the step of the start.
+            [time(1.5), (2, Field::Number(8)), (7, Field::Bytes(vec![8, 1]))]
         );
         let values = fields(values);
         assert_eq!(values[..2], [time(2.5), (2, Field::Number(300))]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use tensor_core::{DType, Device, Gradients, SafeTensors, Tensor, Var};
+use tensor_core::{DType, Device, Gradients, Philox, SafeTensors, Tensor, Var};
 
 /// One case of one loss.
 pub struct Case {
@@ -117,4 +117,49 @@ impl Tokens {
         let row = |at: &i64| self.positions.binary_search(&(*at as usize)).unwrap();
         positions.iter().map(row).collect()
     }
+}
+
+/// The leaves of a case, with the linear maps of both sides.
+pub struct Leaves {
+    named: Vec<(&'static str, Var)>,
+}
+
+impl Leaves {
+    pub fn new(case: &Case, inputs: &[&'static str]) -> Self {
+        let maps = ["teacher.weight", "teacher.bias", "student.weight", "student.bias"];
+        let named = inputs.iter().chain(&maps).map(|&name| (name, case.leaf(name))).collect();
+        Self { named }
+    }
+
+    pub fn get(&self, name: &str) -> Tensor {
+        self.named.iter().find(|(known, _)| *known == name).unwrap().1.tensor()
+    }
+
+    /// Normalised image of `x` under the map of a side.
+    pub fn embed(&self, side: &str, x: &Tensor) -> Tensor {
+        let (weight, bias) =
+            (self.get(&format!("{side}.weight")), self.get(&format!("{side}.bias")));
+        unit(&x.linear(&weight, Some(&bias)).unwrap())
+    }
+
+    pub fn check(&self, case: &Case, gradients: &Gradients) {
+        for (name, leaf) in &self.named {
+            case.check_gradient(name, leaf, gradients, 0.0);
+        }
+    }
+}
+
+/// Rows divided by their norm.
+pub fn unit(x: &Tensor) -> Tensor {
+    x.l2_normalize(-1, 1e-12).unwrap()
+}
+
+/// Standard normal values.
+pub fn noise(shape: &[usize], seed: u64) -> Tensor {
+    Tensor::randn(shape, 1.0, &mut Philox::new(seed, 0), DType::F32, Device::Cpu).unwrap()
+}
+
+#[track_caller]
+pub fn assert_near(got: f64, expected: f64, tolerance: f64) {
+    assert!((got - expected).abs() <= tolerance, "got {got}, expected {expected}");
 }

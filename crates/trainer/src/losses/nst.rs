@@ -13,6 +13,9 @@
 use rayon::prelude::*;
 use tensor_core::{Backward, CustomOp, Device, Result, Tensor};
 
+use super::check_tokens;
+use super::scaled::scaled;
+
 /// Sum over tokens of `MMD^2` between a token's activations and its clip's, Gaussian kernel with
 /// bandwidth 1: `k(x, y) = exp(-(x - y)^2 / 2)`.
 ///
@@ -23,15 +26,19 @@ use tensor_core::{Backward, CustomOp, Device, Result, Tensor};
 /// | `student` | `(N, D)`  | states of the valid tokens of a batch |
 /// | `teacher` | `(C, D')` | utterance vectors; no gradient        |
 /// | `clip_of` | `N`       | row of `teacher` each token belongs to|
+///
+/// # Errors
+///
+/// [`Shape`](tensor_core::ErrorKind::Shape) when the extents disagree.
 pub fn nst_gauss(student: &Tensor, teacher: &Tensor, clip_of: &[usize]) -> Result<Tensor> {
-    Tensor::apply(&TokenMmd { clip_of, token: gauss_token }, &[student, teacher])
+    token_mmd(student, teacher, clip_of, gauss_own, gauss_token)
 }
 
 /// As [`nst_gauss`] with the kernel `k(x, y) = (x y)^2`.
 ///
 /// On scalars this collapses to `(|f|^2 / n - |g|^2 / m)^2`: it compares norms alone.
 pub fn nst_poly(student: &Tensor, teacher: &Tensor, clip_of: &[usize]) -> Result<Tensor> {
-    Tensor::apply(&TokenMmd { clip_of, token: poly_token }, &[student, teacher])
+    token_mmd(student, teacher, clip_of, mean_square, poly_token)
 }
 
 /// `MMD^2` over the whole batch with the token axis as the neuron's activation vector.
@@ -45,6 +52,7 @@ pub fn nst_poly(student: &Tensor, teacher: &Tensor, clip_of: &[usize]) -> Result
 ///
 /// two `N x N` Gram matrices suffice. Returns the value times `N`, a sum like the others.
 pub fn nst_gram(student: &Tensor, teacher: &Tensor, clip_of: &[usize]) -> Result<Tensor> {
+    check_tokens("nst", student, teacher, clip_of)?;
     let rows = clip_of.iter().map(|&clip| clip as i64).collect::<Vec<_>>();
     let rows = Tensor::from_vec(rows, &[clip_of.len()], Device::Cpu)?;
     let gram = |x: &Tensor| -> Result<Tensor> {
@@ -55,10 +63,31 @@ pub fn nst_gram(student: &Tensor, teacher: &Tensor, clip_of: &[usize]) -> Result
     gap.sqr()?.sum_all()?.mul_scalar(clip_of.len() as f64)
 }
 
-/// Value of one token; adds its gradient to the last argument.
-type TokenKernel = fn(student: &[f32], teacher: &[f32], grad: &mut [f32]) -> f64;
+/// `MMD^2` between a token's activations and its clip's, given the term of the clip alone; writes
+/// the gradient to the last argument.
+type TokenKernel = fn(student: &[f32], teacher: &[f32], own: f64, grad: &mut [f32]) -> f64;
+
+/// `own` is the term of a clip's activations alone, the same for all of its tokens.
+fn token_mmd(
+    student: &Tensor,
+    teacher: &Tensor,
+    clip_of: &[usize],
+    own: fn(&[f32]) -> f64,
+    token: TokenKernel,
+) -> Result<Tensor> {
+    check_tokens("nst", student, teacher, clip_of)?;
+    let (width, values) = (teacher.dim(1)?, teacher.to_vec_f32()?);
+    let own = values.par_chunks(width).map(own).collect();
+    Tensor::apply(&TokenMmd { width, teacher: values, own, clip_of, token }, &[student])
+}
 
 struct TokenMmd<'a> {
+    /// Dimensions of a teacher vector.
+    width: usize,
+    /// `(C, width)`.
+    teacher: Vec<f32>,
+    /// Term of each clip alone.
+    own: Vec<f64>,
     clip_of: &'a [usize],
     token: TokenKernel,
 }
@@ -69,59 +98,39 @@ impl CustomOp for TokenMmd<'_> {
     }
 
     fn forward(&self, inputs: &[&Tensor]) -> Result<(Tensor, Box<dyn Backward>)> {
-        let (student, teacher) = (inputs[0], inputs[1]);
-        let (width, teacher_width) = (student.dim(-1)?, teacher.dim(-1)?);
-        let (s, t) = (student.to_vec_f32()?, teacher.to_vec_f32()?);
-        let mut grad = vec![0.0; s.len()];
+        let (width, states) = (inputs[0].dim(1)?, inputs[0].to_vec_f32()?);
+        let mut grad = vec![0.0; states.len()];
         let values: Vec<f64> = grad
             .par_chunks_mut(width)
-            .zip(s.par_chunks(width))
+            .zip(states.par_chunks(width))
             .zip(self.clip_of)
-            .map(|((grad, token), &clip)| {
-                (self.token)(token, &t[clip * teacher_width..(clip + 1) * teacher_width], grad)
+            .map(|((grad, state), &clip)| {
+                let vector = &self.teacher[clip * self.width..(clip + 1) * self.width];
+                (self.token)(state, vector, self.own[clip], grad)
             })
             .collect();
-        let grad = Tensor::from_vec(grad, student.shape(), Device::Cpu)?;
-        let sum = values.iter().sum::<f64>() as f32;
-        Ok((
-            Tensor::from_vec(vec![sum], &[], Device::Cpu)?,
-            Box::new(Scaled { grad, constants: 1 }),
-        ))
+        scaled(values.iter().sum(), grad, inputs[0].shape())
     }
 }
 
-/// A scalar whose gradient with respect to its first input was computed with the value.
-pub(super) struct Scaled {
-    pub(super) grad: Tensor,
-    /// Inputs after the first, which take no gradient.
-    pub(super) constants: usize,
+/// Mean of the kernel over all pairs of a clip's activations.
+fn gauss_own(teacher: &[f32]) -> f64 {
+    let n = teacher.len() as f64;
+    teacher.iter().map(|&y| kernel_row(y, teacher).0).sum::<f64>() / (n * n)
 }
 
-impl Backward for Scaled {
-    fn name(&self) -> &'static str {
-        "kd"
-    }
-
-    fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let mut gradients = vec![Some(self.grad.mul_scalar(grad.item()?)?)];
-        gradients.resize(1 + self.constants, None);
-        Ok(gradients)
-    }
-}
-
-fn gauss_token(student: &[f32], teacher: &[f32], grad: &mut [f32]) -> f64 {
+fn gauss_token(student: &[f32], teacher: &[f32], teacher_own: f64, grad: &mut [f32]) -> f64 {
     let (m, n) = (student.len() as f64, teacher.len() as f64);
     let (mut own, mut cross) = (0.0, 0.0);
-    for (j, &x) in student.iter().enumerate() {
+    for (&x, grad) in student.iter().zip(grad) {
         // d/dx_j of the own term counts each pair twice; of the cross term once.
         let (sum, slope) = kernel_row(x, student);
         own += sum;
         let (cross_sum, cross_slope) = kernel_row(x, teacher);
         cross += cross_sum;
-        grad[j] = (2.0 * slope / (m * m) - 2.0 * cross_slope / (n * m)) as f32;
+        *grad = (2.0 * slope / (m * m) - 2.0 * cross_slope / (n * m)) as f32;
     }
-    let teacher_term: f64 = teacher.iter().map(|&y| kernel_row(y, teacher).0).sum();
-    own / (m * m) + teacher_term / (n * n) - 2.0 * cross / (n * m)
+    own / (m * m) + teacher_own - 2.0 * cross / (n * m)
 }
 
 /// `sum_k exp(-(x - y_k)^2 / 2)` and its derivative with respect to `x`.
@@ -147,10 +156,10 @@ fn kernel_row(x: f32, ys: &[f32]) -> (f64, f64) {
     (wide(sums), wide(slopes))
 }
 
-/// `exp(x)` for `x <= 0`, to about 1 ulp, without branches so that loops vectorise.
+/// `exp(x)` for `x <= 0`, to about 1 ulp, without branches so that loops vectorise. NaN stays NaN.
 #[inline(always)]
 fn exp_non_positive(x: f32) -> f32 {
-    let x = if x > -87.0 { x } else { -87.0 };
+    let x = if x < -87.0 { -87.0 } else { x };
     // x = n ln 2 + r; adding 1.5 * 2^23 rounds to an integer.
     let shifted = x * std::f32::consts::LOG2_E + 12_582_912.0;
     let n = shifted - 12_582_912.0;
@@ -164,10 +173,13 @@ fn exp_non_positive(x: f32) -> f32 {
     (p * r * r + r + 1.0) * power
 }
 
-fn poly_token(student: &[f32], teacher: &[f32], grad: &mut [f32]) -> f64 {
-    let mean_square =
-        |xs: &[f32]| xs.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / xs.len() as f64;
-    let gap = mean_square(student) - mean_square(teacher);
+fn mean_square(xs: &[f32]) -> f64 {
+    xs.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / xs.len() as f64
+}
+
+/// [`mean_square`] is the term of a clip alone here, before squaring.
+fn poly_token(student: &[f32], _: &[f32], teacher_own: f64, grad: &mut [f32]) -> f64 {
+    let gap = mean_square(student) - teacher_own;
     for (slot, &x) in grad.iter_mut().zip(student) {
         *slot = (4.0 * gap * f64::from(x) / student.len() as f64) as f32;
     }

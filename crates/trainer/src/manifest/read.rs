@@ -44,7 +44,7 @@ pub fn read_all<S: AsRef<str>>(
     let mut places: HashMap<String, Place> = HashMap::new();
     for spec in specs {
         let spec = ManifestSpec::parse(spec.as_ref())?;
-        let mut lines = Vec::new();
+        let before = all.len();
         for line in parse_lines(&spec.path)? {
             let utterance = line?;
             if spec.accepts(&utterance) {
@@ -53,10 +53,9 @@ pub fn read_all<S: AsRef<str>>(
                 }
                 places.insert(utterance.id.clone(), utterance.place.clone());
                 all.push(utterance);
-                lines.push(all.len() - 1);
             }
         }
-        anyhow::ensure!(!lines.is_empty(), "{}", nothing_left(&spec)?);
+        anyhow::ensure!(all.len() > before, "{}", nothing_left(&spec)?);
     }
     Ok(all)
 }
@@ -201,7 +200,7 @@ fn kind_name(value: &Value) -> String {
 }
 
 /// The message for a manifest of which no line is left.
-fn nothing_left(spec: &ManifestSpec) -> anyhow::Result<String> {
+pub(super) fn nothing_left(spec: &ManifestSpec) -> anyhow::Result<String> {
     let path = spec.path.display();
     let utterances: Vec<Utterance> = parse_lines(&spec.path)?.collect::<anyhow::Result<_>>()?;
     if utterances.is_empty() {

@@ -204,6 +204,19 @@ fn validate_lists_every_bad_line_and_goes_on() {
 }
 
 #[test]
+fn a_manifest_of_which_no_line_is_left_is_not_valid() {
+    let (_folder, path) = manifest(SPLITS);
+    let header = |_: &Path| Ok(None);
+    let options = ValidationOptions::default();
+    let errors = |spec: &str| validate(spec, options, &header).unwrap().errors;
+    assert_eq!(errors(&format!("{path}#split=dev")), []);
+    let found = errors(&format!("{path}#split=trian"));
+    assert!(found[0].message.ends_with("(hint: split is one of dev, train)"), "{found:?}");
+    std::fs::write(&path, "\n").unwrap();
+    assert!(errors(&path)[0].message.ends_with("manifest is empty, expected at least one line"));
+}
+
+#[test]
 fn describe_counts_hours_casing_fields_and_unknown_characters() {
     let (_folder, path) = manifest(concat!(
         "{\"audio\": \"a.wav\", \"duration\": 1800, \"text\": \"AB C\", \"speaker\": \"x\"}\n",

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::read::{duplicate, parse_lines};
+use super::read::{duplicate, nothing_left, parse_lines};
 use super::{ManifestSpec, Place, Utterance};
 
 /// What is checked and how strictly.
@@ -25,10 +25,10 @@ impl Default for ValidationOptions {
     }
 }
 
-/// One finding; `message` begins with `FILE:LINE:`.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// `FILE:LINE: what, expected E, got G (hint: ...)`.
+    /// `FILE:LINE: what, expected E, got G (hint: ...)`; without `LINE` when it is about the file.
     pub message: String,
 }
 
@@ -52,14 +52,26 @@ impl Validation {
     pub fn is_ok(&self) -> bool {
         self.n_errors == 0
     }
+
+    fn error(&mut self, options: ValidationOptions, message: String) {
+        self.n_errors += 1;
+        if self.errors.len() < options.max_errors {
+            self.errors.push(Problem { message });
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        self.warnings.push(Problem { message });
+    }
 }
 
 /// Checks every line of the manifest `spec`.
 ///
 /// Errors: lines that [`super::read`] refuses, ids that repeat, sound files that are missing or
-/// that `header` refuses, segments that reach past the end of their file. Warnings: files longer
-/// than the duration given for them, audio without text, text too long for its duration, and text
-/// that is all upper case (a cased tokenizer then spells it letter by letter).
+/// that `header` refuses, segments that reach past the end of their file, and no line at all.
+/// Warnings: files longer than the duration given for them, audio without text, text too long for
+/// its duration, and text that is all upper case (a cased tokenizer then spells it letter by
+/// letter).
 ///
 /// `header` gives the duration of a sound file in seconds, `None` when its header does not say,
 /// or what is wrong with it; it is called once a file.
@@ -76,8 +88,7 @@ pub fn validate(
     let mut found = Validation::default();
     let mut places: HashMap<String, Place> = HashMap::new();
     let mut durations: HashMap<PathBuf, Option<f64>> = HashMap::new();
-    let mut n_cased = 0;
-    let mut n_upper = 0;
+    let (mut n_used, mut n_cased, mut n_upper) = (0, 0, 0);
     for line in parse_lines(&spec.path)? {
         found.n_lines += 1;
         let utterance = match line {
@@ -88,6 +99,7 @@ pub fn validate(
                 continue;
             }
         };
+        n_used += 1;
         if let Some(first) = places.get(&utterance.id) {
             found.error(options, duplicate(&utterance, first));
         }
@@ -100,6 +112,9 @@ pub fn validate(
         n_upper += usize::from(letters().next().is_some() && letters().all(char::is_uppercase));
     }
     found.n_files = durations.len();
+    if n_used == 0 && found.is_ok() {
+        found.error(options, nothing_left(&spec)?);
+    }
     if n_upper * 2 > n_cased {
         found.warn(format!(
             "{}: {n_upper} of {n_cased} texts are all upper case (hint: data.lowercase = true)",
@@ -107,19 +122,6 @@ pub fn validate(
         ));
     }
     Ok(found)
-}
-
-impl Validation {
-    fn error(&mut self, options: ValidationOptions, message: String) {
-        self.n_errors += 1;
-        if self.errors.len() < options.max_errors {
-            self.errors.push(Problem { message });
-        }
-    }
-
-    fn warn(&mut self, message: String) {
-        self.warnings.push(Problem { message });
-    }
 }
 
 fn check_audio(

@@ -116,7 +116,7 @@ pub fn resolve_path(written: &str) -> PathBuf {
 }
 
 /// The folder that holds the workspace's `Cargo.toml`, as it was at build time.
-pub fn workspace_root() -> PathBuf {
+fn workspace_root() -> PathBuf {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_dir.ancestors().nth(2).unwrap_or(crate_dir).to_path_buf()
 }

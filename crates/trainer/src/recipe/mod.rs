@@ -25,8 +25,8 @@ use anyhow::Context;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-pub use self::hint::{did_you_mean, nearest};
-pub use self::library::{Library, Listed, resolve_path, workspace_root};
+pub(crate) use self::hint::{did_you_mean, nearest};
+pub use self::library::{Library, Listed, resolve_path};
 pub use self::overrides::Origin;
 pub use self::schema::{
     Augment, Batch, Checkpoint, Crd, Data, Eval, Finetune, FinetuneKind, Loss, Model, Objective,
@@ -55,7 +55,7 @@ pub struct Resolved {
 
 /// A key whose value differs between two resolved recipes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The full key.
     pub key: String,
     /// The value in the first recipe, as TOML; `None` when it has no such key.
@@ -153,7 +153,7 @@ impl Resolved {
 /// # Errors
 ///
 /// When either text is not TOML.
-pub fn changes(before: &str, after: &str) -> anyhow::Result<Vec<Change>> {
+pub(crate) fn changes(before: &str, after: &str) -> anyhow::Result<Vec<Change>> {
     let before: Table = toml::from_str(before).context("saved recipe: not valid TOML")?;
     let after: Table = toml::from_str(after).context("recipe: not valid TOML")?;
     let mut keys = Vec::new();
@@ -169,9 +169,10 @@ pub fn changes(before: &str, after: &str) -> anyhow::Result<Vec<Change>> {
     Ok(changed.collect())
 }
 
-/// Every key a recipe may set, in the order of the schema.
-pub fn known_keys() -> Vec<String> {
-    Layers::of_defaults().keys().to_vec()
+/// Every key a recipe may set.
+#[cfg(test)]
+fn known_keys() -> Vec<String> {
+    Layers::of_defaults().origins().keys().cloned().collect()
 }
 
 /// Lays a file over `layers`, its base first.

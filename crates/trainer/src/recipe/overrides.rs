@@ -144,11 +144,6 @@ impl Layers {
     pub fn origins(&self) -> &BTreeMap<String, Origin> {
         &self.origins
     }
-
-    /// Every full key, in the order of the schema.
-    pub fn keys(&self) -> &[String] {
-        &self.keys
-    }
 }
 
 /// The assignments a recipe file makes, with their lines, and the recipe it inherits from.
@@ -212,21 +207,17 @@ pub(super) fn flatten(prefix: &str, table: &Table, keys: &mut Vec<String>) {
 
 /// The value at a full dotted key.
 pub(super) fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
-    let (sections, name) = key.rsplit_once('.').map_or((None, key), |(s, n)| (Some(s), n));
-    let table = sections
-        .into_iter()
-        .flat_map(|sections| sections.split('.'))
-        .try_fold(table, |table, part| table.get(part)?.as_table())?;
-    table.get(name)
+    match key.split_once('.') {
+        Some((section, rest)) => lookup(table.get(section)?.as_table()?, rest),
+        None => table.get(key),
+    }
 }
 
 fn lookup_mut<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
-    let (sections, name) = key.rsplit_once('.').map_or((None, key), |(s, n)| (Some(s), n));
-    let table = sections
-        .into_iter()
-        .flat_map(|sections| sections.split('.'))
-        .try_fold(table, |table, part| table.get_mut(part)?.as_table_mut())?;
-    table.get_mut(name)
+    match key.split_once('.') {
+        Some((section, rest)) => lookup_mut(table.get_mut(section)?.as_table_mut()?, rest),
+        None => table.get_mut(key),
+    }
 }
 
 fn join(prefix: &str, name: &str) -> String {

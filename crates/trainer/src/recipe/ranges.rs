@@ -89,6 +89,8 @@ fn check_data(recipe: &Recipe, checks: &mut Checks) {
         let holds = (0.5..=2.0).contains(&factor);
         checks.require("augment.speed", holds, factor, "factors from 0.5 to 2");
     }
+    let warp = recipe.augment.vocal_tract;
+    checks.require("augment.vocal_tract", (0.0..=0.5).contains(&warp), warp, "from 0 to 0.5");
     checks.below_one("augment.token_noise", recipe.augment.token_noise);
 }
 

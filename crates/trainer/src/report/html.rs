@@ -22,9 +22,10 @@ pub(super) fn page(report: &Report) -> String {
     }
     out.push_str("</header>\n");
     facts(&mut out, &report.facts);
-    if !report.tables.is_empty() {
+    let tables: Vec<&Table> = report.tables.iter().filter(|table| !table.rows.is_empty()).collect();
+    if !tables.is_empty() {
         out.push_str("<section>\n");
-        for one in &report.tables {
+        for one in tables {
             table(&mut out, one);
         }
         out.push_str("</section>\n");
@@ -118,7 +119,7 @@ fn table(out: &mut String, table: &Table) {
     out.push_str("</tbody>\n</table>\n</div>\n");
 }
 
-/// A number, with a sign, a percent sign or a unit of one letter allowed; a dash stands for none.
+/// A number, with a sign or a percent sign allowed; a dash stands for none.
 fn is_number(cell: &str) -> bool {
     let cell = cell.trim();
     let bare = cell.trim_end_matches(|c: char| c == '%' || c.is_whitespace());

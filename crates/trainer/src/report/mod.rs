@@ -3,6 +3,7 @@
 //! The page is self-contained (inline style, inline SVG, no script, no request to anywhere), so it
 //! can be mailed, archived beside the checkpoint, and read on a phone, in light or dark.
 
+mod axis;
 mod html;
 mod svg;
 
@@ -24,9 +25,9 @@ pub struct Report {
     pub facts: Vec<(String, String)>,
     /// Plots, in order.
     pub curves: Vec<Curve>,
-    /// Tables, in order.
+    /// Tables, in order; one without rows is left out.
     pub tables: Vec<Table>,
-    /// Paragraphs of text below the tables.
+    /// Paragraphs of text below the plots.
     pub notes: Vec<String>,
     /// The resolved recipe, shown folded.
     pub config_toml: String,

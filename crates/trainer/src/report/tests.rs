@@ -137,6 +137,13 @@ fn numbers_are_aligned_and_stressed_cells_are_strong() {
 }
 
 #[test]
+fn a_table_without_rows_is_left_out() {
+    let table = Table { title: "Test set".into(), header: vec!["".into()], ..Table::default() };
+    let html = Report { tables: vec![table], ..Report::default() }.to_html();
+    assert!(!html.contains("Test set") && !html.contains("<table"));
+}
+
+#[test]
 fn a_report_is_written_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");

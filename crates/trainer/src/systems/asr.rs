@@ -11,7 +11,7 @@ use crate::manifest::Utterance;
 use crate::recipe::Recipe;
 use crate::report::Report;
 use crate::tasks::Task;
-use crate::tasks::asr::{AsrTask, word_error_rate};
+use crate::tasks::asr::{AsrTask, Transcripts, word_error_rate};
 use crate::training::train;
 
 pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
@@ -30,9 +30,10 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     let test = if recipe.data.test.is_empty() {
         Value::Null
     } else {
-        let (utterances, texts) = task.test(&recipe.data.test)?;
-        present::write_transcripts(&dir.join("test_transcripts.jsonl"), &utterances, &texts)?;
-        test_scores(recipe, &task, &utterances, &texts)?
+        let (utterances, heard) = task.test(&recipe.data.test)?;
+        let path = dir.join("test_transcripts.jsonl");
+        present::write_transcripts(&path, &utterances, &heard.decoder)?;
+        test_scores(recipe, &task, &utterances, &heard)?
     };
 
     let mut summary = outcome_json(&outcome, parameters);
@@ -51,13 +52,13 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
         ],
         curves: vec![
             present::curve(dir, "Training loss", &["loss", "loss.ce", "loss.ctc"], true)?,
-            present::curve(dir, "Word error rate on dev", &["dev.wer"], false)?,
+            present::curve(dir, "Word error rate on dev", &["dev.wer", "dev.wer_ctc"], false)?,
             present::curve(dir, "Loss on dev", &["dev.loss"], false)?,
         ],
         tables: vec![present::table_of_groups("Test set", &test)],
         notes: vec![format!(
             "Word error rates are pooled over utterances. `wer` is after normaliser {}; `wer_raw` \
-             keeps case and punctuation.",
+             keeps case and punctuation; `wer_ctc` is what the CTC head reads without the decoder.",
             Normalizer::Basic
         )],
         config_toml: resolved.text.clone(),
@@ -70,8 +71,8 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
 pub(super) fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
     let task = AsrTask::new(recipe)?;
     restore(run, recipe, task.parameters())?;
-    let (utterances, texts) = task.test(&recipe.data.test)?;
-    test_scores(recipe, &task, &utterances, &texts)
+    let (utterances, heard) = task.test(&recipe.data.test)?;
+    test_scores(recipe, &task, &utterances, &heard)
 }
 
 /// Word error rates over all utterances, and over those by speakers seen and unseen in training.
@@ -79,7 +80,7 @@ fn test_scores(
     recipe: &Recipe,
     task: &AsrTask,
     utterances: &[Utterance],
-    texts: &[String],
+    heard: &Transcripts,
 ) -> anyhow::Result<Value> {
     let speaker = |u: &Utterance| u.field("speaker").map(|s| s.into_owned());
     let known: BTreeSet<String> = task.train_utterances().iter().filter_map(speaker).collect();
@@ -92,14 +93,19 @@ fn test_scores(
             return Ok(Value::Null);
         }
         let chosen: Vec<Utterance> = items.iter().map(|&k| utterances[k].clone()).collect();
-        let said: Vec<String> = items.iter().map(|&k| texts[k].clone()).collect();
-        let basic = word_error_rate(&chosen, &said, recipe, Normalizer::Basic)?;
-        let raw = word_error_rate(&chosen, &said, recipe, Normalizer::None)?;
+        let rate = |texts: &[String], normalizer| {
+            let said: Vec<String> = items.iter().map(|&k| texts[k].clone()).collect();
+            word_error_rate(&chosen, &said, recipe, normalizer)
+        };
+        let basic = rate(&heard.decoder, Normalizer::Basic)?;
+        let raw = rate(&heard.decoder, Normalizer::None)?;
+        let ctc = heard.ctc.as_ref().map(|texts| rate(texts, Normalizer::Basic)).transpose()?;
         Ok(json!({
             "utterances": items.len(),
             "wer": basic.corpus,
             "wer_utterance_mean": basic.utterance_mean,
             "wer_raw": raw.corpus,
+            "wer_ctc": ctc.map(|rate| rate.corpus),
             "substitutions": basic.counts.substitutions,
             "deletions": basic.counts.deletions,
             "insertions": basic.counts.insertions,

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Ending, Experiment, outcome_json, present, restore, scores_json};
+use super::{Ending, Experiment, outcome_json, present, restore_last, scores_json};
 use crate::recipe::Recipe;
 use crate::report::Report;
 use crate::tasks::Task;
-use crate::tasks::finetune_text::FinetuneTask;
+use crate::tasks::finetune_text::{FinetuneTask, section_of};
 use crate::training::{Outcome, train};
 
 /// A finished fine-tuning.
@@ -43,9 +43,7 @@ pub(super) fn finetune(
 
 pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     let (resolved, dir) = (experiment.resolved, &experiment.dir);
-    // The section's own length and learning rate hold, as in the last stage of teach-whisper.
-    let model_dir = crate::recipe::resolve_path(&resolved.recipe.model.dir);
-    let recipe = crate::tasks::finetune_text::recipe_of(&resolved.recipe, &model_dir);
+    let recipe = section_of(&resolved.recipe);
     let Some(done) = finetune(experiment, &recipe, &resolved.text, dir, "finetune")? else {
         return Ok(Ending::Stopped);
     };
@@ -73,6 +71,6 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
 /// Scores the last checkpoint of a run.
 pub(super) fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
     let task = FinetuneTask::new(recipe)?;
-    restore(run, recipe, task.parameters())?;
+    restore_last(run, task.parameters())?;
     Ok(scores_json(&task.test(&recipe.data.test)?))
 }

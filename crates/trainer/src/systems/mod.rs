@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use model_zoo::Parameters;
 use serde_json::{Map, Value, json};
 
-pub use self::present::write_transcripts;
+pub(crate) use self::present::write_transcripts;
 use crate::host::{Host, Stopped};
 use crate::log::ProgressMode;
 use crate::recipe::{Recipe, Resolved, Task};
@@ -96,6 +96,14 @@ pub fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
     }
 }
 
+/// Sets the parameters of a run from its last checkpoint.
+fn restore_last(run: &Path, parameters: &Parameters) -> anyhow::Result<()> {
+    let store = CheckpointStore::new(run.join("checkpoints"));
+    let step = store.steps()?.last().copied();
+    let step = step.with_context(|| format!("{}: no checkpoint there", run.display()))?;
+    store.restore_parameters(step, parameters)
+}
+
 /// Sets the parameters of a run from its best checkpoint, or its last one.
 fn restore(run: &Path, recipe: &Recipe, parameters: &Parameters) -> anyhow::Result<()> {
     let store = CheckpointStore::new(run.join("checkpoints"));
@@ -115,9 +123,14 @@ fn scores_json(scores: &Scores) -> Value {
 fn outcome_json(outcome: &Outcome, parameters: usize) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("steps".into(), json!(outcome.step));
-    map.insert("train_seconds".into(), json!((outcome.seconds * 10.0).round() / 10.0));
+    map.insert("train_seconds".into(), tenths(outcome.seconds));
     map.insert("skipped_steps".into(), json!(outcome.skipped));
     map.insert("parameters".into(), json!(parameters));
     map.insert("dev".into(), scores_json(&outcome.scores));
     map
+}
+
+/// Seconds to one digit.
+fn tenths(seconds: f64) -> Value {
+    json!((seconds * 10.0).round() / 10.0)
 }

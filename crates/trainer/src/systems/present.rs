@@ -18,7 +18,7 @@ pub(super) fn write_summary(path: &Path, summary: &Value) -> anyhow::Result<()> 
 }
 
 /// Writes one JSON line an utterance: id, reference and hypothesis.
-pub fn write_transcripts(
+pub(crate) fn write_transcripts(
     path: &Path,
     utterances: &[Utterance],
     texts: &[String],

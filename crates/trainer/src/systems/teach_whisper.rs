@@ -3,19 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::ensure;
 use serde_json::{Map, Value, json};
 
 use super::finetune_text::finetune;
-use super::{Ending, Experiment, outcome_json, present, scores_json};
+use super::{Ending, Experiment, outcome_json, present, restore_last, scores_json, tenths};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::recipe::{Objective, Recipe};
 use crate::report::{Report, Table};
 use crate::tasks::Task;
-use crate::tasks::finetune_text::recipe_of;
-use crate::tasks::teach_whisper::TeachTask;
-use crate::training::{CheckpointStore, train};
+use crate::tasks::finetune_text::last_stage_of;
+use crate::tasks::teach_whisper::{Taught, TeachTask};
+use crate::training::train;
 
 /// One of the models that are compared.
 struct Variant {
@@ -45,7 +45,7 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
         summary.insert(variant.key.into(), result);
         seconds += spent;
     }
-    summary.insert("train_seconds".into(), json!((seconds * 10.0).round() / 10.0));
+    summary.insert("train_seconds".into(), tenths(seconds));
     let summary = Value::Object(summary);
     present::write_summary(&dir.join("summary.json"), &summary)?;
     let runs: Vec<(&str, PathBuf)> =
@@ -76,13 +76,11 @@ fn run_variant(
     let mut seconds = outcome.seconds;
     if !recipe.data.test.is_empty() {
         let test = task.read(&recipe.data.test, &experiment.host)?;
-        let mut scores = task.score(&test)?;
-        scores.extend(task.probe_retrieval(&test)?);
         result.insert("test_utterances".into(), json!(test.utterances.len()));
-        result.insert("test".into(), scores_json(&scores));
+        result.insert("test".into(), test_scores(&task, &test)?);
     }
     if recipe.finetune.steps > 0 {
-        let derived = recipe_of(recipe, &model_dir);
+        let derived = last_stage_of(recipe, &model_dir);
         let label = format!("{} finetune", variant.key);
         let below = dir.join("finetune");
         let Some(done) = finetune(experiment, &derived, &text, &below, &label)? else {
@@ -94,24 +92,25 @@ fn run_variant(
     Ok(Some((Value::Object(result), seconds)))
 }
 
+fn test_scores(task: &TeachTask, test: &Taught) -> anyhow::Result<Value> {
+    let mut scores = task.score(test)?;
+    scores.extend(task.probe_retrieval(test)?);
+    Ok(scores_json(&scores))
+}
+
 /// Scores the last checkpoint of every model of a run.
 pub(super) fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
+    let there: Vec<&str> =
+        ["student", "baseline"].into_iter().filter(|key| run.join(key).exists()).collect();
+    ensure!(!there.is_empty(), "{}: no model there, expected a folder student", run.display());
     let interrupt = Interrupt::manual();
     let host = Host::quiet(&interrupt);
+    let task = TeachTask::new(recipe, &host)?;
+    let test = task.read(&recipe.data.test, &host)?;
     let mut all = Map::new();
-    for key in ["student", "baseline"] {
-        let dir = run.join(key);
-        if dir.exists() {
-            let task = TeachTask::new(recipe, &host)?;
-            let store = CheckpointStore::new(dir.join("checkpoints"));
-            let last = store.steps()?.last().copied();
-            let step = last.with_context(|| format!("{}: no checkpoint there", dir.display()))?;
-            store.restore_parameters(step, task.parameters())?;
-            let test = task.read(&recipe.data.test, &host)?;
-            let mut scores = task.score(&test)?;
-            scores.extend(task.probe_retrieval(&test)?);
-            all.insert(key.into(), scores_json(&scores));
-        }
+    for key in there {
+        restore_last(&run.join(key), task.parameters())?;
+        all.insert(key.into(), test_scores(&task, &test)?);
     }
     Ok(Value::Object(all))
 }
@@ -156,7 +155,10 @@ fn report(
             ("steps".into(), steps),
             ("training time, all models".into(), present::minutes(seconds)),
             ("student parameters".into(), summary["student"]["parameters"].to_string()),
-            ("held-out utterances".into(), summary["student"]["test_utterances"].to_string()),
+            (
+                "held-out utterances".into(),
+                present::cell(summary["student"].get("test_utterances")),
+            ),
         ],
         curves: vec![
             plot("MLM loss, training", "loss.mlm", false)?,
@@ -166,18 +168,20 @@ fn report(
             plot("Text-to-audio R@1 on dev", "dev.retrieval_r1", false)?,
         ],
         tables: vec![comparison(summary, runs)],
-        notes: vec![
-            "Both models have the same start, data, steps and masks. In the baseline the \
-             distillation loss trains its own projections and is cut off from the student, so \
-             MLM alone teaches it; its retrieval is what such projections find in an MLM model."
-                .into(),
-            "Retrieval: each held-out transcript ranks all held-out utterances by cosine. The \
-             linear probe is a ridge regression from mean-pooled student states to the teacher's \
-             utterance vectors, fitted on the training set."
-                .into(),
-        ],
+        notes: notes(runs.len() > 1),
         config_toml: experiment.resolved.text.clone(),
     })
+}
+
+fn notes(with_baseline: bool) -> Vec<String> {
+    let baseline = "Both models have the same start, data, steps and masks. In the baseline the \
+                    distillation loss trains its own projections and is cut off from the student, \
+                    so MLM alone teaches it; its retrieval is what such projections find in an MLM \
+                    model.";
+    let retrieval = "Retrieval: each held-out transcript ranks all held-out utterances by cosine. \
+                     The linear probe is a ridge regression from mean-pooled student states to the \
+                     teacher's utterance vectors, fitted on the training set.";
+    with_baseline.then_some(baseline).into_iter().chain([retrieval]).map(str::to_owned).collect()
 }
 
 /// The variants side by side on the test set, the better value of each row stressed.
@@ -194,25 +198,19 @@ fn comparison(summary: &Value, runs: &[(&str, PathBuf)]) -> Table {
         if values.iter().all(Option::is_none) {
             continue;
         }
-        let better = |a: f64, b: f64| if *higher { a > b } else { a < b };
-        for (column, value) in values.iter().enumerate() {
-            let others = values.iter().enumerate().filter(|(other, _)| *other != column);
-            let wins = value.is_some_and(|value| {
-                others.clone().count() > 0
-                    && others
-                        .clone()
-                        .all(|(_, other)| other.is_none_or(|other| better(value, other)))
-            });
-            if wins {
-                stressed.push((rows.len(), column + 1));
-            }
+        let known = values.iter().flatten().copied();
+        let best = known.clone().reduce(if *higher { f64::max } else { f64::min });
+        // Stressed where it is alone the best of several.
+        if known.clone().count() > 1 && known.filter(|value| Some(*value) == best).count() == 1 {
+            let column = values.iter().position(|value| *value == best);
+            stressed.extend(column.map(|column| (rows.len(), column + 1)));
         }
         let mut row = vec![(*name).to_owned()];
         row.extend(values.iter().map(|value| value.map_or("-".into(), |v| format!("{v:.4}"))));
         rows.push(row);
     }
     Table {
-        title: "Student and baseline".into(),
+        title: if runs.len() > 1 { "Student and baseline" } else { "Student" }.into(),
         caption: "Losses and ranks: lower is better. The rest: higher is better.".into(),
         header,
         rows,

@@ -15,8 +15,8 @@ use tensor_core::{Context, CrossEntropyOptions, DType, Device, Tensor, cross_ent
 
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchOptions, BatchPlan, Length, Oversize};
-use crate::dataset::export_dtype;
 use crate::dataset::text::{open_tokenizer, text_of};
+use crate::dataset::{export_dtype, training_utterances};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{FinetuneKind, Recipe, ScheduleKind, resolve_path};
 
@@ -99,18 +99,25 @@ impl FinetuneTask {
         let dir = resolve_path(&recipe.model.dir);
         let (tokenizer, _) = open_tokenizer(&recipe.model)?;
         let pad = tokenizer.pad_id().context("tokenizer: no [PAD] token")?;
-        let (train, dev) = (read_all(&recipe.data.train)?, read_all(&recipe.data.dev)?);
+        let (train, dev) = (training_utterances(recipe)?, read_all(&recipe.data.dev)?);
         let classes = match finetune.kind {
             FinetuneKind::Regression => vec![finetune.label_field.clone()],
             _ if finetune.classes.is_empty() => seen_classes(&train, &finetune.label_field),
             _ => finetune.classes.clone(),
         };
+        ensure!(
+            !classes.is_empty(),
+            "data.train: field `{}` names no class, expected at least one (hint: \
+             finetune.label_field and finetune.kind, or write finetune.classes)",
+            finetune.label_field
+        );
 
         let mut config = BertConfig::open(&dir)?.with_labels(&classes);
         config.hidden_dropout_prob = recipe.model.dropout;
         config.attention_probs_dropout_prob = recipe.model.dropout;
         let options = LoadOptions { seed: recipe.seed, ..LoadOptions::default() };
-        let model = SequenceClassifier::open_as(&dir, &config, options)?;
+        let mut model = SequenceClassifier::open_as(&dir, &config, options)?;
+        model.bert.set_gradient_checkpointing(recipe.train.grad_checkpoint);
 
         let read = |utterances: &[Utterance]| {
             labelled(utterances, recipe, &classes, &tokenizer, config.max_position_embeddings)
@@ -144,7 +151,11 @@ impl FinetuneTask {
         Ok(self.tokenizer.save(dir)?)
     }
 
+    /// Loss and scores; none without utterances.
     fn score(&self, data: &Labelled) -> anyhow::Result<Scores> {
+        if data.ids.is_empty() {
+            return Ok(Scores::new());
+        }
         let ctx = Context::eval();
         let items: Vec<usize> = (0..data.ids.len()).collect();
         let (mut loss, mut outputs) = (0.0, Vec::new());
@@ -154,37 +165,8 @@ impl FinetuneTask {
             loss += loss_sum(self.kind, &logits, &batch.targets)?.item()?;
             outputs.extend(logits.to_vec_f64()?);
         }
-        let n = data.ids.len();
-        let rows: Vec<&[f64]> = outputs.chunks(outputs.len() / n).collect();
-        let mut scores: Scores = vec![("loss".into(), loss / n as f64)];
-        match self.kind {
-            FinetuneKind::Classification => {
-                let truth: Vec<usize> = data.targets.iter().map(|t| t[0] as usize).collect();
-                let predicted: Vec<usize> = rows.iter().map(|row| largest(row)).collect();
-                let confusion = Confusion::new(&truth, &predicted, self.classes.len())?;
-                scores.push(("accuracy".into(), confusion.accuracy()));
-                scores.push(("macro_f1".into(), confusion.macro_f1()));
-            }
-            FinetuneKind::Regression => {
-                let truth: Vec<f64> = data.targets.iter().map(|t| t[0]).collect();
-                let predicted: Vec<f64> = rows.iter().map(|row| row[0]).collect();
-                // A constant prediction correlates with nothing; the score is then absent.
-                let correlations = [
-                    ("pearson", pearson(&truth, &predicted)?),
-                    ("spearman", spearman(&truth, &predicted)?),
-                ];
-                for (name, value) in correlations {
-                    scores.extend(value.map(|value| (name.to_owned(), value)));
-                }
-            }
-            FinetuneKind::MultiLabel => {
-                let truth: Vec<bool> = data.targets.concat().iter().map(|&t| t > 0.5).collect();
-                let predicted: Vec<bool> = outputs.iter().map(|&x| x > 0.0).collect();
-                let labels = MultiLabel::new(&truth, &predicted, self.classes.len())?;
-                scores.push(("accuracy".into(), labels.mean_label_accuracy()));
-                scores.push(("macro_f1".into(), labels.macro_f1()));
-            }
-        }
+        let mut scores: Scores = vec![("loss".into(), loss / data.ids.len() as f64)];
+        scores.extend(task_scores(self.kind, &data.targets, &outputs, self.classes.len())?);
         Ok(scores)
     }
 }
@@ -215,25 +197,69 @@ impl Task for FinetuneTask {
     }
 }
 
-/// The recipe of a fine-tuning run on the folder `dir`, from the `[finetune]` section of another.
-///
-/// One tenth of the steps warm up; batches, learning rate and length are the section's own, and
-/// nothing is evaluated or saved before the end.
-pub fn recipe_of(recipe: &Recipe, dir: &Path) -> Recipe {
+/// The recipe of the `[finetune]` section of another: its learning rate, length and batches; the
+/// rate falls in a straight line after one tenth of the steps.
+pub fn section_of(recipe: &Recipe) -> Recipe {
     let mut derived = recipe.clone();
     derived.task = crate::recipe::Task::FinetuneText;
-    derived.model.dir = dir.display().to_string();
-    derived.model.tokenizer = String::new();
     derived.optim.lr = recipe.finetune.lr;
     derived.schedule.kind = ScheduleKind::Linear;
     derived.schedule.max_steps = recipe.finetune.steps;
     derived.schedule.warmup_steps = recipe.finetune.steps / 10;
     derived.batch.accumulate = 1;
+    derived
+}
+
+/// As [`section_of`], on the model that the recipe's own run left in `dir`: what is frozen there
+/// says nothing here, and nothing is evaluated or saved before the end.
+pub fn last_stage_of(recipe: &Recipe, dir: &Path) -> Recipe {
+    let mut derived = section_of(recipe);
+    derived.model.dir = dir.display().to_string();
+    derived.model.tokenizer = String::new();
     derived.train.freeze = Vec::new();
     derived.train.unfreeze = Vec::new();
     derived.train.eval_every = 0;
     derived.checkpoint.every = 0;
     derived
+}
+
+/// Scores of head outputs `(n, n_classes)`, row-major, against one row of targets an item.
+fn task_scores(
+    kind: FinetuneKind,
+    targets: &[Vec<f64>],
+    outputs: &[f64],
+    n_classes: usize,
+) -> anyhow::Result<Scores> {
+    let first = || targets.iter().map(|target| target[0]);
+    Ok(match kind {
+        FinetuneKind::Classification => {
+            let truth: Vec<usize> = first().map(|class| class as usize).collect();
+            let predicted: Vec<usize> = outputs.chunks(n_classes).map(largest).collect();
+            let confusion = Confusion::new(&truth, &predicted, n_classes)?;
+            vec![
+                ("accuracy".into(), confusion.accuracy()),
+                ("macro_f1".into(), confusion.macro_f1()),
+            ]
+        }
+        FinetuneKind::Regression => {
+            let truth: Vec<f64> = first().collect();
+            let (pearson, spearman) = (pearson(&truth, outputs)?, spearman(&truth, outputs)?);
+            // A constant prediction correlates with nothing; the score is then absent.
+            [("pearson", pearson), ("spearman", spearman)]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect()
+        }
+        FinetuneKind::MultiLabel => {
+            let truth: Vec<bool> = targets.concat().iter().map(|&t| t > 0.5).collect();
+            let predicted: Vec<bool> = outputs.iter().map(|&x| x > 0.0).collect();
+            let labels = MultiLabel::new(&truth, &predicted, n_classes)?;
+            vec![
+                ("accuracy".into(), labels.mean_label_accuracy()),
+                ("macro_f1".into(), labels.macro_f1()),
+            ]
+        }
+    })
 }
 
 fn largest(row: &[f64]) -> usize {
@@ -287,10 +313,10 @@ fn target(utterance: &Utterance, recipe: &Recipe, classes: &[String]) -> anyhow:
         FinetuneKind::Classification => vec![index(&label()?)? as f64],
         FinetuneKind::Regression => {
             let text = label()?;
-            let value: f64 = text
-                .parse()
-                .with_context(|| format!("{place}: {field} is `{text}`, expected a number"))?;
-            vec![value]
+            let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
+            vec![value.with_context(|| {
+                format!("{place}: {field} is `{text}`, expected a finite number")
+            })?]
         }
         FinetuneKind::MultiLabel => {
             let Some(Value::Array(entries)) = utterance.extra.get(field) else {
@@ -319,14 +345,20 @@ fn loss_sum(
         let labels = Tensor::from_vec(labels, &[targets.len()], Device::Cpu)?;
         return cross_entropy(logits, &labels, CrossEntropyOptions::default());
     }
-    let flat: Vec<f32> = targets.iter().flatten().map(|&t| t as f32).collect();
-    let targets = Tensor::from_vec(flat, logits.shape(), Device::Cpu)?;
-    let logits = logits.to_dtype(DType::F32)?;
     if kind == FinetuneKind::Regression {
-        return logits.sub(&targets)?.sqr()?.sum_all();
+        let flat: Vec<f32> = targets.iter().flatten().map(|&t| t as f32).collect();
+        let targets = Tensor::from_vec(flat, logits.shape(), Device::Cpu)?;
+        return logits.to_dtype(DType::F32)?.sub(&targets)?.sqr()?.sum_all();
     }
-    // max(x, 0) - x y + ln(1 + e^-|x|), the form that cannot overflow.
-    let soft = logits.abs()?.neg()?.exp()?.add_scalar(1.0)?.log()?;
-    let entropy = logits.relu()?.sub(&logits.mul(&targets)?)?.add(&soft)?;
-    entropy.sum_all()?.mul_scalar(1.0 / logits.dim(-1)? as f64)
+    // The binary cross-entropy of a logit x is the cross-entropy of the logits (0, x).
+    let labels: Vec<i64> = targets.iter().flatten().map(|&t| t as i64).collect();
+    let labels = Tensor::from_vec(labels, &[logits.elem_count()], Device::Cpu)?;
+    let column = logits.reshape(&[logits.elem_count(), 1])?;
+    let zeros = Tensor::zeros(column.shape(), column.dtype(), column.device())?;
+    let pairs = Tensor::cat(&[&zeros, &column], 1)?;
+    let sum = cross_entropy(&pairs, &labels, CrossEntropyOptions::default())?;
+    sum.mul_scalar(1.0 / logits.dim(-1)? as f64)
 }
+
+#[cfg(test)]
+mod tests;

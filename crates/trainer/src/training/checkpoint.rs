@@ -7,13 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::Context as _;
 use model_zoo::Parameters;
 use serde::{Deserialize, Serialize};
 use tensor_core::{AdamW, SafeTensors, Tensor, save_safetensors};
 
+use crate::atomic;
 use crate::guard::Guard;
 
 const PREFIX: &str = "step-";
@@ -41,6 +42,9 @@ pub struct LoopState {
     pub recipe: String,
     /// Hash over the manifests.
     pub data_hash: String,
+    /// How many micro-batches are trained on over and over; 0 is all of them.
+    #[serde(default)]
+    pub overfit: u64,
 }
 
 /// The checkpoints of a run.
@@ -96,12 +100,12 @@ impl CheckpointStore {
             let mut tensors = optimizer.state()?;
             tensors.extend(buffers.iter().map(|(name, t)| (format!("buffer.{name}"), t.clone())));
             save_safetensors(draft.join("optimizer.safetensors"), &tensors, &BTreeMap::new())?;
-            crate::atomic::write(&draft.join("state.json"), |file| {
+            atomic::write(&draft.join("state.json"), |file| {
                 Ok(serde_json::to_writer_pretty(file, state)?)
             })?;
             let replaced = if target.exists() { Some(self.retire(state.step)?) } else { None };
             fs::rename(&draft, &target)?;
-            sync_folder(&self.dir)?;
+            atomic::sync_folder(&self.dir)?;
             Ok(replaced.map_or(Ok(()), fs::remove_dir_all)?)
         };
         write().map_err(|error| {
@@ -211,86 +215,6 @@ impl CheckpointStore {
         scored.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         Ok(scored.into_iter().map(|(_, step)| step).collect())
     }
-}
-
-/// Flushes a folder's entries to the disk, without which a rename in it may be lost.
-#[cfg(unix)]
-fn sync_folder(dir: &Path) -> std::io::Result<()> {
-    fs::File::open(dir)?.sync_all()
-}
-
-/// Folders cannot be opened as files elsewhere; renames are left to the file system's journal.
-#[cfg(not(unix))]
-fn sync_folder(_dir: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
-/// Refuses to continue a run under another recipe or other data.
-///
-/// Keys that do not change what a step computes may differ, and those in `allowed`.
-///
-/// # Errors
-///
-/// Lists every key that differs with both values.
-pub fn check_same_run(
-    saved: &LoopState,
-    recipe: &str,
-    data_hash: &str,
-    allowed: &[String],
-) -> anyhow::Result<()> {
-    const HARMLESS: &[&str] = &[
-        "name",
-        "output.",
-        "train.threads",
-        "train.log_every",
-        "checkpoint.every",
-        "checkpoint.keep_last",
-        "checkpoint.keep_best",
-        "eval.",
-    ];
-    let may_differ = |key: &str| {
-        HARMLESS.iter().any(|&free| key == free || (free.ends_with('.') && key.starts_with(free)))
-            || allowed.iter().any(|free| free == key)
-    };
-    let mut differing: Vec<String> = crate::recipe::changes(&saved.recipe, recipe)?
-        .into_iter()
-        .filter(|change| !may_differ(&change.key))
-        .map(|change| {
-            let shown = |value: Option<String>| value.unwrap_or_else(|| "absent".into());
-            format!("{}: saved {}, now {}", change.key, shown(change.before), shown(change.after))
-        })
-        .collect();
-    if saved.data_hash != data_hash && !may_differ("data") {
-        let short = |hash: &str| hash.chars().take(8).collect::<String>();
-        differing.push(format!(
-            "data: hash of the manifests differs, saved {}, now {}",
-            short(&saved.data_hash),
-            short(data_hash)
-        ));
-    }
-    if let Some(first) = differing.first() {
-        let key = first.split(':').next().unwrap_or_default();
-        bail!(
-            "checkpoint at step {}: cannot resume under another recipe:\n  {}\n(hint: \
-             --allow-change {key} if that is what you want)",
-            saved.step,
-            differing.join("\n  ")
-        );
-    }
-    Ok(())
-}
-
-/// Hash over the bytes of the manifests behind `specs`, in order.
-pub fn hash_manifests<S: AsRef<str>>(specs: &[S]) -> anyhow::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    for spec in specs {
-        let spec = spec.as_ref();
-        let path = crate::manifest::ManifestSpec::parse(spec)?.path;
-        hasher.update(spec.rsplit('/').next().unwrap_or(spec).as_bytes());
-        hasher
-            .update(&fs::read(&path).map_err(|e| anyhow!("{}: cannot read: {e}", path.display()))?);
-    }
-    Ok(hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The loop: steps, checkpoints, logs.
 
 mod checkpoint;
+mod gradients;
+mod same_run;
 mod train_loop;
 
-pub use checkpoint::{CheckpointStore, LoopState, check_same_run, hash_manifests};
+pub use checkpoint::CheckpointStore;
 pub use train_loop::{Outcome, RunOptions, train};

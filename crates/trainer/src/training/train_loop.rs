@@ -3,24 +3,26 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use model_zoo::Parameters;
-use tensor_core::{AdamW, AdamWOptions, Context, DType, Gradients, Var};
+use tensor_core::{AdamW, AdamWOptions, Var};
 
-use super::checkpoint::{CheckpointStore, LoopState, check_same_run, hash_manifests};
+use super::checkpoint::{CheckpointStore, LoopState};
+use super::gradients::{Accumulated, accumulate};
+use super::same_run::{check_same_run, hash_manifests};
 use crate::batching::Prefetcher;
 use crate::freeze;
 use crate::guard::{Guard, Verdict};
 use crate::interrupt::Interrupt;
 use crate::log::{EventWriter, MetricsLog, Progress, ProgressMode};
-use crate::recipe::{Precision, Recipe};
+use crate::recipe::Recipe;
 use crate::schedule::LrSchedule;
 use crate::tasks::{BatchSource, Scores, Task};
 
 /// Steps whose batches are made ahead.
 const PREFETCH_DEPTH: usize = 4;
 
-/// How a run is carried out; nothing here changes what it computes.
+/// How a run is carried out. All that decides what it computes is in the recipe, but for `overfit`.
 pub struct RunOptions<'a> {
     /// Folder of the run: `checkpoints/`, `metrics.jsonl` and TensorBoard events.
     pub dir: &'a Path,
@@ -30,7 +32,7 @@ pub struct RunOptions<'a> {
     pub recipe_text: &'a str,
     /// Continue from the newest checkpoint, if there is one.
     pub resume: bool,
-    /// Recipe keys that may differ from the checkpoint's.
+    /// Recipe keys that may differ from the checkpoint's; also `data` and `overfit`.
     pub allow_change: &'a [String],
     /// Train on the first this many micro-batches over and over; 0 trains on all.
     pub overfit: u64,
@@ -59,8 +61,8 @@ pub struct Outcome {
 ///
 /// # Errors
 ///
-/// When a batch cannot be made, the loss stays unusable, a checkpoint cannot be written or the
-/// one to resume from belongs to another run.
+/// When a batch cannot be made, the loss stays unusable, a checkpoint cannot be written, the one
+/// to resume from belongs to another run, or a new run finds checkpoints in its folder.
 pub fn train<T: Task>(
     task: &mut T,
     recipe: &Recipe,
@@ -83,8 +85,6 @@ struct Run<'a, T: Task> {
     state: LoopState,
     metrics: MetricsLog,
     events: EventWriter,
-    lower_is_better: bool,
-    metric: String,
 }
 
 /// What one step did, for the log.
@@ -98,6 +98,8 @@ struct Step {
     verdict: Verdict,
 }
 
+type Batch<T> = <<T as Task>::Source as BatchSource>::Batch;
+
 impl<'a, T: Task> Run<'a, T> {
     fn open(
         task: &'a mut T,
@@ -108,85 +110,58 @@ impl<'a, T: Task> Run<'a, T> {
             .with_context(|| format!("{}: cannot make the run folder", options.dir.display()))?;
         let parameters = task.parameters().clone();
         freeze_parameters(&parameters, recipe)?;
-        let vars: Vec<Var> = parameters.vars().filter(|var| var.trainable()).cloned().collect();
-        let mut optimizer = AdamW::new(
-            AdamWOptions {
-                betas: recipe.optim.betas.into(),
-                eps: recipe.optim.eps,
-                weight_decay: recipe.optim.weight_decay,
-            },
-            parameters
-                .iter()
-                .filter(|(_, var)| var.trainable())
-                .map(|(name, var)| (name, var, var.shape().len() > 1)),
-        )?;
-
-        let data_hash = hash_manifests(&recipe.data.train)?;
-        let store = CheckpointStore::new(options.dir.join("checkpoints"));
-        let newest = if options.resume { store.steps()?.last().copied() } else { None };
-        let state = match newest {
-            Some(step) => {
-                let mut state = store.state(step)?;
-                check_same_run(&state, options.recipe_text, &data_hash, options.allow_change)?;
-                store.restore(step, &parameters, &mut optimizer, |read| task.load_buffers(read))?;
-                // What follows is computed under the recipe of now, allowed changes included.
-                state.guard.set_limits(recipe.train.guard_z, recipe.train.max_bad_steps);
-                LoopState { recipe: options.recipe_text.to_owned(), data_hash, ..state }
-            }
-            None => LoopState {
-                step: 0,
-                audio_ms: 0,
-                tokens: 0,
-                guard: Guard::new(recipe.train.guard_z, recipe.train.max_bad_steps),
-                metric: None,
-                best: None,
-                recipe: options.recipe_text.to_owned(),
-                data_hash,
-            },
+        let mut optimizer = optimizer(&parameters, recipe)?;
+        let mut state = LoopState {
+            step: 0,
+            audio_ms: 0,
+            tokens: 0,
+            guard: Guard::new(recipe.train.guard_z, recipe.train.max_bad_steps),
+            metric: None,
+            best: None,
+            recipe: options.recipe_text.to_owned(),
+            data_hash: hash_manifests(&recipe.data.train)?,
+            overfit: options.overfit,
         };
+        let store = CheckpointStore::new(options.dir.join("checkpoints"));
+        let newest = store.steps()?.last().copied();
+        ensure!(
+            options.resume || newest.is_none(),
+            "{}: holds checkpoints, expected none for a new run (hint: --resume continues it)",
+            options.dir.display()
+        );
+        if let Some(step) = newest {
+            let saved = store.state(step)?;
+            check_same_run(&saved, &state, options.allow_change)?;
+            store.restore(step, &parameters, &mut optimizer, |read| task.load_buffers(read))?;
+            // What follows is computed under the recipe of now, allowed changes included.
+            let LoopState { recipe: text, data_hash, overfit, .. } = state;
+            state = LoopState { recipe: text, data_hash, overfit, ..saved };
+            state.guard.set_limits(recipe.train.guard_z, recipe.train.max_bad_steps);
+        }
         let metrics_path = options.dir.join("metrics.jsonl");
         let metrics = match newest {
             Some(step) => MetricsLog::resume(metrics_path, step)?,
             None => MetricsLog::create(metrics_path)?,
         };
         let events = EventWriter::create(&options.dir.join("tensorboard"), wall_time(), newest)?;
-        let written = &recipe.checkpoint.metric;
-        let (lower_is_better, metric) = match written.strip_prefix('-') {
-            Some(name) => (true, name.to_owned()),
-            None => (false, written.clone()),
-        };
         Ok(Self {
             schedule: LrSchedule::new(&recipe.schedule, recipe.optim.lr),
+            vars: parameters.vars().filter(|var| var.trainable()).cloned().collect(),
             task,
             recipe,
             options,
             store,
-            vars,
             optimizer,
             state,
             metrics,
             events,
-            lower_is_better,
-            metric,
         })
     }
 
     fn steps(&mut self) -> anyhow::Result<Outcome> {
         let began = Instant::now();
-        let (max_steps, accumulate) =
-            (self.recipe.schedule.max_steps, self.recipe.batch.accumulate.max(1) as u64);
-        let (source, plan, overfit) = (self.task.source(), self.task.plan(), self.options.overfit);
-        let mut batches = Prefetcher::new(PREFETCH_DEPTH, 1, self.state.step, move |step| {
-            (0..accumulate)
-                .map(|k| {
-                    let mut number = step * accumulate + k;
-                    if overfit > 0 {
-                        number %= overfit;
-                    }
-                    source.make(number, &plan.batch(number))
-                })
-                .collect::<anyhow::Result<Vec<_>>>()
-        })?;
+        let max_steps = self.recipe.schedule.max_steps;
+        let mut batches = self.batches()?;
         let mut progress = Progress::new(
             self.options.progress,
             self.options.label,
@@ -194,67 +169,81 @@ impl<'a, T: Task> Run<'a, T> {
             max_steps,
             self.recipe.train.log_every,
         );
-        let mut scores = Scores::new();
-        let (mut evaluated_at, mut saved_at) = (None, None);
+        let mut scores = None;
         while self.state.step < max_steps {
-            let batches = match batches.next() {
-                Some(batches) => batches?,
-                None => bail!("batches ended at step {}", self.state.step),
+            let Some(batches) = batches.next() else {
+                bail!("batches ended at step {}", self.state.step)
             };
-            let step = self.step(&batches)?;
+            let step = self.step(&batches?)?;
             self.log(&step, began)?;
-            match &step.verdict {
-                Verdict::Apply => {}
-                Verdict::Skip(reason) => {
-                    progress.note(format!("step {} skipped: {reason}", self.state.step));
-                }
-                Verdict::Stop(reason) => {
-                    self.save(None)?;
-                    bail!(
-                        "step {}: {reason}, {} steps in a row were unusable (hint: lower optim.lr \
-                         or raise schedule.warmup_steps; the last good state is saved)",
-                        self.state.step,
-                        self.recipe.train.max_bad_steps
-                    );
-                }
-            }
+            self.heed(&step.verdict, &mut progress)?;
             progress.update(self.state.step, summary(&step));
 
-            let last = self.state.step == max_steps;
             let now = self.state.step;
+            let last = now == max_steps;
             let due = |every: u64| last || (every > 0 && now.is_multiple_of(every));
-            let mut improved = None;
+            let (mut metric, mut improved) = (None, false);
             if due(self.recipe.train.eval_every) {
-                scores = self.scores()?;
-                self.record("eval", &scores)?;
-                evaluated_at = Some(now);
-                progress.note(format!("step {}: {}", self.state.step, shown(&scores)));
-                improved = self.improvement(&scores);
+                let found = scores.insert(self.evaluate(&mut progress)?);
+                metric = self.metric_of(found);
+                improved = self.improve(metric);
             }
-            if due(self.recipe.checkpoint.every) || improved.is_some() {
-                let metric = (evaluated_at == Some(now)).then(|| self.metric_of(&scores)).flatten();
+            let saved = due(self.recipe.checkpoint.every) || improved;
+            if saved {
                 self.save(metric)?;
-                saved_at = Some(now);
             }
             if self.options.interrupt.requested() && !last {
-                // Saving again would drop the metric that was measured at this step.
-                if saved_at != Some(now) {
+                // Without a metric: an unbroken run keeps no checkpoint of this step.
+                if !saved {
                     self.save(None)?;
                 }
                 progress.finish(format!(
-                    "stopped at step {} of {max_steps}; continue with --resume",
-                    self.state.step
+                    "stopped at step {now} of {max_steps}; continue with --resume"
                 ));
-                return Ok(self.outcome(true, scores, began));
+                return Ok(self.outcome(true, scores.unwrap_or_default(), began));
             }
         }
-        if evaluated_at.is_none() {
+        let scores = match scores {
+            Some(scores) => scores,
             // Resumed after the last step, whose scores are in the metrics already.
-            scores = self.scores()?;
-        }
+            None => self.scores()?,
+        };
         let outcome = self.outcome(false, scores, began);
         progress.finish(format!("{} steps in {:.0} s", self.state.step, outcome.seconds));
         Ok(outcome)
+    }
+
+    /// The micro-batches of each step from the current one on, made ahead.
+    fn batches(&self) -> anyhow::Result<Prefetcher<Vec<Batch<T>>>> {
+        let accumulate = self.recipe.batch.accumulate.max(1) as u64;
+        let (source, plan, overfit) = (self.task.source(), self.task.plan(), self.state.overfit);
+        Prefetcher::new(PREFETCH_DEPTH, 1, self.state.step, move |step| {
+            let numbers = step * accumulate..(step + 1) * accumulate;
+            numbers
+                .map(|number| if overfit > 0 { number % overfit } else { number })
+                .map(|number| source.make(number, &plan.batch(number)))
+                .collect()
+        })
+    }
+
+    /// Notes a skipped step; fails where the run must stop.
+    fn heed(&mut self, verdict: &Verdict, progress: &mut Progress) -> anyhow::Result<()> {
+        match verdict {
+            Verdict::Apply => Ok(()),
+            Verdict::Skip(reason) => {
+                progress.note(format!("step {} skipped: {reason}", self.state.step));
+                Ok(())
+            }
+            Verdict::Stop(reason) => {
+                self.save(None)?;
+                bail!(
+                    "step {}: {reason}, {} steps in a row were unusable (hint: lower optim.lr or \
+                     raise schedule.warmup_steps; the last good state is saved)",
+                    self.state.step,
+                    self.recipe.train.max_bad_steps
+                )
+            }
+        }
     }
 
     fn outcome(&self, interrupted: bool, scores: Scores, began: Instant) -> Outcome {
@@ -268,44 +257,9 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     /// Forward, backward and update over the micro-batches of one step.
-    fn step(&mut self, batches: &[<T::Source as BatchSource>::Batch]) -> anyhow::Result<Step> {
-        let source = self.task.source();
-        // Counts over the whole step, so that unequal micro-batches weigh by their terms.
-        let mut counts: Vec<f64> = Vec::new();
-        for batch in batches {
-            let own = source.counts(batch);
-            counts.resize(own.len(), 0.0);
-            counts.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
-        }
-        let mut gradients = Gradients::new();
-        let mut parts: Vec<(&'static str, f64)> = Vec::new();
-        let mut loss = 0.0;
-        for (k, batch) in batches.iter().enumerate() {
-            let mut ctx =
-                Context::train(self.recipe.seed, self.state.step * batches.len() as u64 + k as u64);
-            if self.recipe.train.precision == Precision::Bf16 {
-                ctx = ctx.with_autocast(DType::BF16);
-            }
-            let mut total = None;
-            for (index, part) in self.task.loss(&ctx, batch)?.into_iter().enumerate() {
-                let mean = part.sum.mul_scalar(1.0 / counts[index].max(1.0))?;
-                let value = mean.item()?;
-                match parts.get_mut(index) {
-                    Some((_, sum)) => *sum += value,
-                    None => parts.push((part.name, value)),
-                }
-                loss += part.weight * value;
-                let weighted = mean.mul_scalar(part.weight)?;
-                total = Some(match total {
-                    Some(total) => weighted.add(&total)?,
-                    None => weighted,
-                });
-            }
-            if let Some(total) = total {
-                gradients.accumulate(total.backward()?)?;
-            }
-        }
-
+    fn step(&mut self, batches: &[Batch<T>]) -> anyhow::Result<Step> {
+        let Accumulated { parts, loss, gradients } =
+            accumulate(self.task, self.recipe, self.state.step, batches)?;
         let grad_norm = gradients.global_norm(&self.vars)?;
         let lr = self.schedule.lr_at(self.state.step);
         let verdict = self.state.guard.check(loss, grad_norm);
@@ -316,6 +270,7 @@ impl<'a, T: Task> Run<'a, T> {
             self.optimizer.step(&gradients, lr, scale)?;
         }
         self.task.after_step(applied)?;
+        let source = self.task.source();
         let (mut seconds, mut tokens) = (0.0, 0);
         for batch in batches {
             let (s, t) = source.volume(batch);
@@ -364,31 +319,56 @@ impl<'a, T: Task> Run<'a, T> {
         self.events.scalars(now, wall_time(), scalars)
     }
 
+    /// Scores that are logged and shown.
+    fn evaluate(&mut self, progress: &mut Progress) -> anyhow::Result<Scores> {
+        let scores = self.scores()?;
+        self.record("eval", &scores)?;
+        progress.note(format!("step {}: {}", self.state.step, shown(&scores)));
+        let (metric, _) = self.recipe.checkpoint.score();
+        if !scores.iter().any(|(name, _)| name == metric) {
+            progress.note(format!("checkpoint.metric: no score is named {metric}, none is best"));
+        }
+        Ok(scores)
+    }
+
     fn metric_of(&self, scores: &Scores) -> Option<f64> {
-        let found = scores.iter().find(|(name, _)| *name == self.metric);
+        let (metric, _) = self.recipe.checkpoint.score();
+        let found = scores.iter().find(|(name, _)| name == metric);
         // A score that is not a number ranks nowhere; as "best" it would never be beaten.
         found.map(|(_, value)| *value).filter(|value| value.is_finite())
     }
 
-    /// Notes a new best value of the checkpoint metric.
-    fn improvement(&mut self, scores: &Scores) -> Option<f64> {
-        let value = self.metric_of(scores)?;
-        let better = self.state.best.is_none_or(|best| match self.lower_is_better {
+    /// Whether the metric is the best so far, which is then kept in mind.
+    fn improve(&mut self, metric: Option<f64>) -> bool {
+        let (_, lower_is_better) = self.recipe.checkpoint.score();
+        let Some(value) = metric else { return false };
+        let better = self.state.best.is_none_or(|best| match lower_is_better {
             true => value < best,
             false => value > best,
         });
         if better {
             self.state.best = Some(value);
         }
-        better.then_some(value)
+        better
     }
 
     fn save(&mut self, metric: Option<f64>) -> anyhow::Result<()> {
         let state = LoopState { metric, ..self.state.clone() };
         self.store.save(&state, self.task.parameters(), &self.optimizer, &self.task.buffers()?)?;
         let keep = &self.recipe.checkpoint;
-        self.store.rotate(keep.keep_last, keep.keep_best, self.lower_is_better)
+        self.store.rotate(keep.keep_last, keep.keep_best, keep.score().1)
     }
+}
+
+/// AdamW over what is trained; biases and norms, which have one dimension, do not decay.
+fn optimizer(parameters: &Parameters, recipe: &Recipe) -> anyhow::Result<AdamW> {
+    let options = AdamWOptions {
+        betas: recipe.optim.betas.into(),
+        eps: recipe.optim.eps,
+        weight_decay: recipe.optim.weight_decay,
+    };
+    let trainable = parameters.iter().filter(|(_, var)| var.trainable());
+    Ok(AdamW::new(options, trainable.map(|(name, var)| (name, var, var.shape().len() > 1)))?)
 }
 
 /// Applies `train.freeze`; what a model froze itself stays frozen unless asked for by name.

@@ -1,20 +1,9 @@
 use std::collections::BTreeSet;
 
-use tensor_core::{DType, Gradients, Var};
+use tensor_core::{DType, Device, ErrorKind, Var};
 
-use super::super::golden::{Case, cases};
+use super::super::golden::{Leaves, assert_near, cases, noise, unit};
 use super::*;
-
-/// Relative size below which a gradient is rounding.
-const NO_SCALE: f64 = 0.0;
-
-fn unit(x: &Tensor) -> Tensor {
-    x.l2_normalize(-1, 1e-12).unwrap()
-}
-
-fn noise(shape: &[usize], seed: u64) -> Tensor {
-    Tensor::randn(shape, 1.0, &mut Philox::new(seed, 0), DType::F32, Device::Cpu).unwrap()
-}
 
 fn rows(values: &[[f32; 2]]) -> Tensor {
     Tensor::from_vec(values.concat(), &[values.len(), 2], Device::Cpu).unwrap()
@@ -22,41 +11,6 @@ fn rows(values: &[[f32; 2]]) -> Tensor {
 
 fn index(rows: &[i64]) -> Tensor {
     Tensor::from_vec(rows.to_vec(), &[rows.len()], Device::Cpu).unwrap()
-}
-
-#[track_caller]
-fn assert_near(got: f64, expected: f64, tolerance: f64) {
-    assert!((got - expected).abs() <= tolerance, "got {got}, expected {expected}");
-}
-
-/// The leaves of a case, with the linear maps of both sides.
-struct Leaves {
-    named: Vec<(&'static str, Var)>,
-}
-
-impl Leaves {
-    fn new(case: &Case, inputs: &[&'static str]) -> Self {
-        let maps = ["teacher.weight", "teacher.bias", "student.weight", "student.bias"];
-        let named = inputs.iter().chain(&maps).map(|&name| (name, case.leaf(name))).collect();
-        Self { named }
-    }
-
-    fn get(&self, name: &str) -> Tensor {
-        self.named.iter().find(|(known, _)| *known == name).unwrap().1.tensor()
-    }
-
-    /// Normalised image of `x` under the map of a side.
-    fn embed(&self, side: &str, x: &Tensor) -> Tensor {
-        let (weight, bias) =
-            (self.get(&format!("{side}.weight")), self.get(&format!("{side}.bias")));
-        unit(&x.linear(&weight, Some(&bias)).unwrap())
-    }
-
-    fn check(&self, case: &Case, gradients: &Gradients) {
-        for (name, leaf) in &self.named {
-            case.check_gradient(name, leaf, gradients, NO_SCALE);
-        }
-    }
 }
 
 #[test]
@@ -201,143 +155,17 @@ fn a_clip_without_tokens_is_a_negative_of_tokens_but_offers_none() {
     assert_near(sum.item().unwrap(), expected, 1e-5);
 }
 
-/// A bank as a memory case has it before the call.
-fn bank_of(case: &Case) -> MemoryBank {
-    let z = |side: &str| case.number(&format!("z_{side}")).unwrap_or(0.0);
-    MemoryBank {
-        student: case.tensor("student_bank"),
-        teacher: case.tensor("teacher_bank"),
-        z: [z("student"), z("teacher")],
+#[test]
+fn extents_that_disagree_are_refused() {
+    let (student, teacher) = (unit(&noise(&[2, 3], 12)), unit(&noise(&[2, 3], 13)));
+    for (clip_of, drawn, expected) in [
+        (&[0][..], &[][..], "crd: clips of 1 tokens, expected 2"),
+        (&[0, 2], &[1, 0], "crd: a token of clip 2, expected below 2"),
+        (&[0, 1], &[1], "crd: 1 drawn tokens, expected 2 * 1 below 2 (hint: draw_tokens"),
+        (&[0, 1], &[1, 2], "crd: 2 drawn tokens, expected 2 * 1 below 2 (hint: draw_tokens"),
+    ] {
+        let error = crd_in_batch(&student, &teacher, clip_of, drawn, 0.1, 9).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Shape);
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
-}
-
-fn check_memory(case: &Case, leaves: &Leaves, student: &Tensor) {
-    let teacher = leaves.embed("teacher", &leaves.get("teacher"));
-    let draws = case.integers("draws");
-    let anchors = case.integers("index");
-    let draw = BankDraw { negatives: draws.len() / anchors.len() - 1, rows: draws };
-    let mut bank = bank_of(case);
-    let temperature = case.number("temperature").unwrap();
-    let sum = bank.loss(student, &teacher, &draw, temperature).unwrap();
-    let mean = sum.mul_scalar(1.0 / anchors.len() as f64).unwrap();
-    case.check("loss", &mean, 1.0);
-    leaves.check(case, &mean.backward().unwrap());
-    for (side, z) in ["student", "teacher"].into_iter().zip(bank.z) {
-        let z = Tensor::from_vec(vec![z], &[], Device::Cpu).unwrap();
-        case.check(&format!("z_{side}"), &z, NO_SCALE);
-    }
-
-    let clips: Vec<usize> = anchors.iter().map(|&clip| clip as usize).collect();
-    let momentum = case.number("momentum").unwrap();
-    bank.update(&clips, &student.detach(), &teacher.detach(), momentum).unwrap();
-    case.check("new_student_bank", &bank.student, 1.0);
-    case.check("new_teacher_bank", &bank.teacher, 1.0);
-}
-
-#[test]
-fn memory_bank_values_gradients_and_updates_are_those_of_the_formulas_in_f64() {
-    for case in cases("crd_memory") {
-        let leaves = Leaves::new(&case, &["student", "teacher"]);
-        let student = leaves.embed("student", &leaves.get("student"));
-        check_memory(&case, &leaves, &student);
-    }
-}
-
-#[test]
-fn the_bank_takes_the_mean_of_a_clips_tokens() {
-    for case in cases("crd_memory_tokens") {
-        let leaves = Leaves::new(&case, &["hidden", "teacher"]);
-        let tokens = case.tokens();
-        let embedded = leaves.embed("student", &tokens.pick(&leaves.get("hidden")));
-        let clips = leaves.get("teacher").dim(0).unwrap();
-        let means: Vec<Tensor> = (0..clips)
-            .map(|clip| {
-                let own = (0..tokens.clip_of.len()).filter(|&k| tokens.clip_of[k] == clip);
-                let own: Vec<i64> = own.map(|k| k as i64).collect();
-                embedded.index_select(0, &index(&own)).unwrap().mean(&[0], true).unwrap()
-            })
-            .collect();
-        let means = Tensor::cat(&means.iter().collect::<Vec<_>>(), 0).unwrap();
-        check_memory(&case, &leaves, &unit(&means));
-    }
-}
-
-/// A bank of seven clips with one batch of two.
-fn small_bank() -> (MemoryBank, Tensor, Tensor, BankDraw) {
-    let mut rng = Philox::new(12, 0);
-    let bank = MemoryBank::new(7, 4, &mut rng).unwrap();
-    let draw = BankDraw::new(&[5, 2], 6, 7, &mut rng);
-    (bank, unit(&noise(&[2, 4], 13)), unit(&noise(&[2, 4], 14)), draw)
-}
-
-#[test]
-fn a_new_bank_is_uniform_and_its_sides_differ() {
-    let bank = MemoryBank::new(500, 12, &mut Philox::new(15, 0)).unwrap();
-    let (student, teacher) =
-        (bank.student.to_vec_f64().unwrap(), bank.teacher.to_vec_f64().unwrap());
-    let bound = 0.5;
-    for side in [&student, &teacher] {
-        assert!(side.iter().all(|v| v.abs() <= bound));
-        let mean_square = side.iter().map(|v| v * v).sum::<f64>() / side.len() as f64;
-        assert_near(mean_square, bound * bound / 3.0, 0.003);
-    }
-    assert_ne!(student, teacher);
-    assert_eq!(bank.z, [0.0; 2]);
-}
-
-#[test]
-fn z_is_fixed_by_the_first_batch() {
-    let (mut bank, student, teacher, draw) = small_bank();
-    bank.loss(&student, &teacher, &draw, 0.1).unwrap();
-    let fixed = bank.z;
-    assert!(fixed.iter().all(|&z| z > 0.0));
-    bank.loss(&unit(&noise(&[2, 4], 16)), &teacher, &draw, 0.1).unwrap();
-    assert_eq!(bank.z, fixed);
-}
-
-#[test]
-fn a_batch_of_nan_does_not_fix_z() {
-    let (mut bank, student, teacher, draw) = small_bank();
-    let nan = Tensor::full(&[2, 4], f64::NAN, DType::F32, Device::Cpu).unwrap();
-    assert!(bank.loss(&nan, &teacher, &draw, 0.1).unwrap().item().unwrap().is_nan());
-    assert_eq!(bank.z[0], 0.0, "the side that saw NaN waits for the next batch");
-    assert!(bank.loss(&student, &teacher, &draw, 0.1).unwrap().item().unwrap().is_finite());
-    assert!(bank.z.iter().all(|z| z.is_finite() && *z > 0.0));
-}
-
-#[test]
-fn an_update_moves_the_clips_of_the_batch_alone() {
-    let (mut bank, student, teacher, _) = small_bank();
-    let before = bank.clone();
-    bank.update(&[5, 2], &student, &teacher, 0.75).unwrap();
-    for (old, new, fresh) in
-        [(&before.student, &bank.student, &student), (&before.teacher, &bank.teacher, &teacher)]
-    {
-        for row in 0..7 {
-            let of = |x: &Tensor, row: usize| x.select(0, row).unwrap().to_vec_f64().unwrap();
-            let Some(anchor) = [5, 2].iter().position(|&clip| clip == row) else {
-                assert_eq!(of(old, row), of(new, row));
-                continue;
-            };
-            let mixed: Vec<f64> = of(old, row)
-                .iter()
-                .zip(of(fresh, anchor))
-                .map(|(old, fresh)| 0.75 * old + 0.25 * fresh)
-                .collect();
-            let norm = mixed.iter().map(|v| v * v).sum::<f64>().sqrt();
-            for (got, mixed) in of(new, row).iter().zip(mixed) {
-                assert_near(*got, mixed / norm, 1e-6);
-            }
-        }
-    }
-    assert_eq!(before.z, bank.z);
-}
-
-#[test]
-fn draws_begin_with_the_clip_itself_and_cover_the_bank() {
-    let draw = BankDraw::new(&[4, 0], 300, 5, &mut Philox::new(17, 0));
-    assert_eq!(draw.rows.len(), 2 * 301);
-    assert_eq!((draw.rows[0], draw.rows[301]), (4, 0));
-    let seen: BTreeSet<i64> = draw.rows.iter().copied().collect();
-    assert_eq!(seen, (0..5).collect());
 }

@@ -1,6 +1,6 @@
-use tensor_core::{DType, Philox, Var};
+use tensor_core::{ErrorKind, Var};
 
-use super::super::golden::cases;
+use super::super::golden::{cases, noise};
 use super::*;
 
 type Loss = fn(&Tensor, &Tensor, &[usize]) -> Result<Tensor>;
@@ -11,10 +11,6 @@ const LOSSES: [(&str, Loss); 3] =
 /// `(N, D, D')`: one token, one neuron, a prime, more than a vector register.
 const SHAPES: [(usize, usize, usize); 5] =
     [(1, 1, 1), (1, 7, 3), (5, 1, 2), (3, 13, 13), (2, 129, 17)];
-
-fn noise(shape: &[usize], seed: u64) -> Tensor {
-    Tensor::randn(shape, 1.0, &mut Philox::new(seed, 0), DType::F32, Device::Cpu).unwrap()
-}
 
 fn value(loss: Loss, student: &Tensor, teacher: &Tensor, clip_of: &[usize]) -> f64 {
     loss(student, teacher, clip_of).unwrap().item().unwrap()
@@ -162,6 +158,47 @@ fn the_teacher_takes_no_gradient() {
 }
 
 #[test]
+fn a_state_that_is_not_a_number_shows_in_the_value() {
+    let teacher = noise(&[1, 9], 12);
+    for at in 0..9 {
+        let mut state = noise(&[1, 9], 13).to_vec_f32().unwrap();
+        state[at] = f32::NAN;
+        let student = Tensor::from_vec(state, &[1, 9], Device::Cpu).unwrap();
+        for (name, loss) in LOSSES {
+            assert!(value(loss, &student, &teacher, &[0]).is_nan(), "{name} {at}");
+        }
+    }
+}
+
+#[test]
+fn no_tokens_give_zero() {
+    for (name, loss) in LOSSES {
+        assert_eq!(value(loss, &noise(&[0, 3], 14), &noise(&[2, 5], 15), &[]), 0.0, "{name}");
+    }
+}
+
+#[test]
+fn extents_that_disagree_are_refused() {
+    let (student, teacher) = (noise(&[2, 3], 16), noise(&[2, 5], 17));
+    for (name, loss) in LOSSES {
+        for (clip_of, expected) in [
+            (&[0][..], "nst: clips of 1 tokens, expected 2"),
+            (&[0, 2], "nst: a token of clip 2, expected below 2"),
+        ] {
+            let error = loss(&student, &teacher, clip_of).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.to_string().as_str()),
+                (ErrorKind::Shape, expected),
+                "{name}"
+            );
+        }
+        let flat = student.flatten(0, 1).unwrap();
+        let error = loss(&flat, &teacher, &[0, 0]).unwrap_err().to_string();
+        assert_eq!(error, "nst: student is [6], expected (rows, 1 or more dimensions)", "{name}");
+    }
+}
+
+#[test]
 fn one_thread_and_three_give_the_same_bits() {
     let (student, teacher) = (noise(&[33, 129], 10), noise(&[5, 129], 11));
     let clip_of: Vec<usize> = (0..33).map(|token| token % 5).collect();
@@ -185,4 +222,5 @@ fn the_exponential_is_good_to_two_units_in_the_last_place() {
     assert_eq!(exp_non_positive(0.0), 1.0);
     assert!(exp_non_positive(-1e30) < 1e-37);
     assert!(exp_non_positive(f32::NEG_INFINITY) < 1e-37);
+    assert!(exp_non_positive(f32::NAN).is_nan());
 }

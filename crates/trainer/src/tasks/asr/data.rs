@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::ensure;
-use audio_frontend::{Features, SpecAugment, SpeedPerturb};
+use audio_frontend::{Features, SpecAugment, SpeedPerturb, VocalTract};
 use model_zoo::Tokenizer;
 use model_zoo::whisper::shift_tokens_right;
 use tensor_core::{Device, Philox, Tensor};
@@ -92,6 +92,7 @@ pub struct AsrSource {
     pub(super) train: Transcribed,
     pub(super) words: Arc<Words>,
     speed: SpeedPerturb,
+    vocal_tract: VocalTract,
     masks: SpecAugment,
     /// Share of decoder inputs that are replaced, and by ids below what.
     noise: (f64, u32),
@@ -106,6 +107,7 @@ impl AsrSource {
         let augment = &recipe.augment;
         Self {
             speed: SpeedPerturb { factors: augment.speed.clone() },
+            vocal_tract: VocalTract { max_warp: augment.vocal_tract },
             masks: SpecAugment {
                 n_freq_masks: augment.freq_masks,
                 max_freq_width: augment.freq_mask_width,
@@ -180,6 +182,7 @@ impl BatchSource for AsrSource {
                 let clean = self.train.features.get(item, self.speed.factor(self.seed, draw))?;
                 let mut features = Features::clone(&clean);
                 let n_frames = features.n_frames;
+                self.vocal_tract.apply(&mut features, self.seed, draw);
                 self.masks.apply(&mut features, n_frames, self.seed, draw);
                 Ok(Arc::new(features))
             })

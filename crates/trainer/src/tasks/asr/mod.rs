@@ -1,8 +1,8 @@
 //! Speech recognition: a Whisper model on audio and transcripts.
 //!
-//! Cross-entropy on the transcript, and on request a CTC loss on the encoder, which teaches a
-//! model from scratch to listen before its decoder has learnt to align.
+//! Cross-entropy on the transcript, and on request a CTC loss on the encoder.
 
+mod ctc;
 mod data;
 
 use std::path::Path;
@@ -13,10 +13,9 @@ use audio_frontend::Features;
 use model_zoo::whisper::{EncoderInput, Prompt, Whisper, WhisperConfig, prompt_ids};
 use model_zoo::{Builder, LoadOptions, Parameters, Tokenizer};
 use speech_metrics::{ErrorRate, Normalizer, wer};
-use tensor_core::{
-    Context, CrossEntropyOptions, DType, Device, Philox, Tensor, Var, cross_entropy, ctc_loss,
-};
+use tensor_core::{Context, CrossEntropyOptions, DType, Device, Tensor, cross_entropy};
 
+use self::ctc::CtcHead;
 pub use self::data::{AsrBatch, AsrSource};
 use self::data::{Transcribed, Words};
 use super::{LossPart, Scores, Task};
@@ -31,7 +30,7 @@ use crate::recipe::{Recipe, resolve_path};
 /// Trains `Whisper` on transcripts.
 pub struct AsrTask {
     model: Whisper,
-    ctc_head: Option<(Var, Var)>,
+    ctc_head: Option<CtcHead>,
     parameters: Parameters,
     source: Arc<AsrSource>,
     plan: Arc<BatchPlan>,
@@ -76,7 +75,7 @@ impl AsrTask {
 
         let mut parameters = model.parameters().clone();
         let ctc_head = match recipe.loss.ctc_weight > 0.0 {
-            true => Some(ctc_head(&model, &mut parameters, recipe.seed)?),
+            true => Some(CtcHead::new(&model, &mut parameters, end, recipe.seed)?),
             false => None,
         };
         let source = AsrSource::new(train, words, recipe);
@@ -110,12 +109,12 @@ impl AsrTask {
         Ok(self.source.words.tokenizer.save(dir)?)
     }
 
-    /// Transcribes utterances of manifests and scores them.
-    pub fn test(&self, specs: &[String]) -> anyhow::Result<(Vec<Utterance>, Vec<String>)> {
+    /// Transcribes utterances of manifests.
+    pub fn test(&self, specs: &[String]) -> anyhow::Result<(Vec<Utterance>, Transcripts)> {
         let n_mels = self.model.config.num_mel_bins;
         let data = Transcribed::new(read_all(specs)?, &self.recipe, &self.source.words, n_mels)?;
-        let texts = self.transcribe(&data)?;
-        Ok((Arc::unwrap_or_clone(data.utterances), texts))
+        let transcripts = self.transcribe(&data)?;
+        Ok((Arc::unwrap_or_clone(data.utterances), transcripts))
     }
 
     fn forward(&self, ctx: &Context, batch: &AsrBatch) -> anyhow::Result<Vec<LossPart>> {
@@ -137,14 +136,9 @@ impl AsrTask {
             }
         };
         let mut parts = vec![LossPart { name: "ce", sum, weight: 1.0 }];
-        if let Some((weight, bias)) = &self.ctc_head {
-            let states = &memory.last_hidden_state;
-            let logits = states.linear(&ctx.weight(weight)?, Some(&ctx.param(bias)))?;
-            let blank = self.source.words.end as usize;
-            let losses =
-                ctc_loss(&logits, &memory.lengths, &batch.text_ids, blank, true)?.sum_all()?;
-            let weight = self.recipe.loss.ctc_weight;
-            parts.push(LossPart { name: "ctc", sum: losses, weight });
+        if let Some(head) = &self.ctc_head {
+            let sum = head.loss(ctx, &memory, &batch.text_ids)?;
+            parts.push(LossPart { name: "ctc", sum, weight: self.recipe.loss.ctc_weight });
         }
         Ok(parts)
     }
@@ -165,22 +159,42 @@ impl AsrTask {
         items.iter().map(|&item| data.features.get(item, 1.0)).collect()
     }
 
-    fn transcribe(&self, data: &Transcribed) -> anyhow::Result<Vec<String>> {
+    fn transcribe(&self, data: &Transcribed) -> anyhow::Result<Transcripts> {
         let ctx = Context::eval();
-        let mut options = self.model.greedy_options(self.source.words.prompt.clone());
+        let words = &self.source.words;
+        let text = |ids: &[u32]| -> anyhow::Result<String> {
+            Ok(words.tokenizer.decode(ids, true)?.trim().to_string())
+        };
+        let mut options = self.model.greedy_options(words.prompt.clone());
         options.max_new_tokens = options.max_new_tokens.min(self.recipe.eval.max_new_tokens);
-        let mut texts = vec![String::new(); data.utterances.len()];
+        let blank = vec![String::new(); data.utterances.len()];
+        let ctc = self.ctc_head.as_ref().map(|_| blank.clone());
+        let mut transcripts = Transcripts { decoder: blank, ctc };
         for items in self.eval_batches(data) {
             let (features, lengths) = collate(&self.clean_features(data, &items)?)?;
             let input =
                 EncoderInput { frame_lengths: Some(&lengths), ..EncoderInput::new(&features) };
             let memory = self.model.encode(&ctx, &input)?;
             for (&item, ids) in items.iter().zip(self.model.greedy(&ctx, &memory, &options)?) {
-                texts[item] = self.source.words.tokenizer.decode(&ids, true)?.trim().to_string();
+                transcripts.decoder[item] = text(&ids)?;
+            }
+            if let (Some(texts), Some(head)) = (&mut transcripts.ctc, &self.ctc_head) {
+                for (&item, ids) in items.iter().zip(head.read(&memory)?) {
+                    texts[item] = text(&ids)?;
+                }
             }
         }
-        Ok(texts)
+        Ok(transcripts)
     }
+}
+
+/// What was heard, one text an utterance.
+pub struct Transcripts {
+    /// By the decoder, greedily.
+    pub decoder: Vec<String>,
+    /// By the CTC head, where the recipe trains one: it says what the encoder hears without the
+    /// decoder's guesses.
+    pub ctc: Option<Vec<String>>,
 }
 
 impl Task for AsrTask {
@@ -203,6 +217,9 @@ impl Task for AsrTask {
     }
 
     fn evaluate(&self) -> anyhow::Result<Scores> {
+        if self.dev.utterances.is_empty() {
+            return Ok(Scores::new());
+        }
         let ctx = Context::eval();
         let (mut loss, mut count) = (0.0, 0.0);
         for items in self.eval_batches(&self.dev) {
@@ -211,9 +228,16 @@ impl Task for AsrTask {
             loss += self.forward(&ctx, &batch)?[0].sum.item()?;
             count += batch.n_labels as f64;
         }
-        let texts = self.transcribe(&self.dev)?;
-        let rate = word_error_rate(&self.dev.utterances, &texts, &self.recipe, Normalizer::Basic)?;
-        Ok(vec![("loss".into(), loss / count), ("wer".into(), rate.corpus)])
+        let mut scores = vec![("loss".into(), loss / count)];
+        let heard = self.transcribe(&self.dev)?;
+        for (name, texts) in [("wer", Some(&heard.decoder)), ("wer_ctc", heard.ctc.as_ref())] {
+            if let Some(texts) = texts {
+                let utterances = &self.dev.utterances;
+                let rate = word_error_rate(utterances, texts, &self.recipe, Normalizer::Basic)?;
+                scores.push((name.into(), rate.corpus));
+            }
+        }
+        Ok(scores)
     }
 }
 
@@ -248,19 +272,6 @@ fn open_whisper(recipe: &Recipe, tokenizer: &Tokenizer) -> anyhow::Result<Whispe
     );
     model.set_gradient_checkpointing(recipe.train.grad_checkpoint);
     Ok(model)
-}
-
-/// A linear map from encoder states to the vocabulary, trained beside the model.
-fn ctc_head(model: &Whisper, parameters: &mut Parameters, seed: u64) -> anyhow::Result<(Var, Var)> {
-    let (width, vocab) = (model.config.d_model, model.config.vocab_size);
-    let mut rng = Philox::new(seed, u64::from_le_bytes(*b"ctc_head"));
-    let std = model.config.init_std;
-    let weight = Tensor::randn(&[vocab, width], std, &mut rng, DType::F32, Device::Cpu)?;
-    let bias = Tensor::zeros(&[vocab], DType::F32, Device::Cpu)?;
-    let head = (Var::new(weight), Var::new(bias));
-    parameters.insert("ctc_head.weight", head.0.clone())?;
-    parameters.insert("ctc_head.bias", head.1.clone())?;
-    Ok(head)
 }
 
 fn plan(train: &Transcribed, recipe: &Recipe) -> anyhow::Result<Arc<BatchPlan>> {

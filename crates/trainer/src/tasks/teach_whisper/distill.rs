@@ -5,9 +5,9 @@ use tensor_core::{Context, DType, Device, Philox, Tensor, Var};
 
 use super::{BANK_STREAM, TOKEN_STREAM};
 use crate::losses::{
-    BankDraw, MemoryBank, crd_in_batch, draw_tokens, nst_gauss, nst_gram, nst_poly,
+    MemoryBank, crd_in_batch, draw_rows, draw_tokens, nst_gauss, nst_gram, nst_poly,
 };
-use crate::recipe::{Objective, Recipe};
+use crate::recipe::{Crd, Objective, Recipe};
 
 /// What the distillation loss reads of a batch beside the student's states.
 pub struct KdBatch {
@@ -30,7 +30,7 @@ struct Linear {
 }
 
 impl Linear {
-    /// Uniform in `+-1/sqrt(inputs)`, drawn from a stream of its own.
+    /// Uniform in `+-1/sqrt(inputs)`, drawn from a stream of its own, below those of batches.
     fn new(
         (name, stream): (&str, u64),
         (inputs, outputs): (usize, usize),
@@ -101,7 +101,7 @@ pub struct Distiller {
     projections: Option<Projections>,
     bank: Option<MemoryBank>,
     pending: Vec<Pending>,
-    crd: crate::recipe::Crd,
+    crd: Crd,
     n_data: usize,
     seed: u64,
 }
@@ -134,9 +134,17 @@ impl Distiller {
             }
             _ => None,
         };
-        let (objective, detach, crd) = (loss.objective, loss.kd_detach, loss.crd.clone());
-        let pending = Vec::new();
-        Ok(Some(Self { objective, detach, head, projections, bank, pending, crd, n_data, seed }))
+        Ok(Some(Self {
+            objective: loss.objective,
+            detach: loss.kd_detach,
+            head,
+            projections,
+            bank,
+            pending: Vec::new(),
+            crd: loss.crd.clone(),
+            n_data,
+            seed,
+        }))
     }
 
     /// The loss of a training batch, summed; a memory bank notes what to take in.
@@ -148,18 +156,28 @@ impl Distiller {
     ) -> anyhow::Result<Tensor> {
         let states = if self.detach { hidden.detach() } else { hidden.clone() };
         let Some(mut bank) = self.bank.take() else { return self.loss(ctx, &states, batch) };
-        let student = self.clip_embeddings(ctx, &states, batch)?;
+        let loss = self.bank_loss(&mut bank, ctx, &states, batch);
+        self.bank = Some(bank);
+        loss
+    }
+
+    fn bank_loss(
+        &mut self,
+        bank: &mut MemoryBank,
+        ctx: &Context,
+        states: &Tensor,
+        batch: &KdBatch,
+    ) -> anyhow::Result<Tensor> {
+        let student = self.clip_embeddings(ctx, states, batch)?;
         let teacher = self.teacher_embeddings(ctx, &batch.teacher)?;
         let mut rng = Philox::new(self.seed, BANK_STREAM | batch.number);
-        let draw = BankDraw::new(&batch.clips, self.crd.negatives, self.n_data, &mut rng);
-        let loss = bank.loss(&student, &teacher, &draw, self.crd.temperature);
-        self.bank = Some(bank);
+        let rows = draw_rows(&batch.clips, self.crd.negatives, self.n_data, &mut rng);
         self.pending.push(Pending {
             clips: batch.clips.clone(),
             student: student.detach(),
             teacher: teacher.detach(),
         });
-        Ok(loss?)
+        Ok(bank.loss(&student, &teacher, &rows, self.crd.temperature)?)
     }
 
     /// The loss of a batch without memory, summed over valid tokens. For the bank objective this
@@ -224,12 +242,8 @@ impl Distiller {
     /// Banks and their normalisers.
     pub fn buffers(&self) -> anyhow::Result<Vec<(String, Tensor)>> {
         let Some(bank) = &self.bank else { return Ok(Vec::new()) };
-        let z = Tensor::from_vec(bank.z.to_vec(), &[2], Device::Cpu)?;
-        Ok(vec![
-            ("bank.student".into(), bank.student.clone()),
-            ("bank.teacher".into(), bank.teacher.clone()),
-            ("bank.z".into(), z),
-        ])
+        let named = bank.tensors()?.into_iter();
+        Ok(named.map(|(name, tensor)| (format!("bank.{name}"), tensor)).collect())
     }
 
     /// Restores what [`buffers`](Self::buffers) gave.
@@ -238,9 +252,7 @@ impl Distiller {
         read: &dyn Fn(&str) -> tensor_core::Result<Tensor>,
     ) -> anyhow::Result<()> {
         if let Some(bank) = &mut self.bank {
-            let z = read("bank.z")?.to_vec::<f64>()?;
-            let (student, teacher) = (read("bank.student")?, read("bank.teacher")?);
-            *bank = MemoryBank { student, teacher, z: [z[0], z[1]] };
+            bank.load(|name| read(&format!("bank.{name}")))?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use model_zoo::{Builder, LoadOptions, Parameters, Tokenizer};
 use tensor_core::{Context, CrossEntropyOptions, DType, Device, Philox, Tensor, cross_entropy};
 
 use self::distill::{Distiller, KdBatch};
-pub use self::teacher::TeacherVectors;
+use self::teacher::TeacherVectors;
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::text::{open_tokenizer, text_of};
@@ -43,9 +43,9 @@ pub struct Taught {
     /// The utterances.
     pub utterances: Vec<Utterance>,
     /// Ids with special tokens.
-    pub ids: Vec<Vec<u32>>,
+    ids: Vec<Vec<u32>>,
     /// One vector an utterance, in the same order.
-    pub teacher: Arc<TeacherVectors>,
+    teacher: TeacherVectors,
 }
 
 impl Taught {
@@ -71,15 +71,19 @@ impl Taught {
                 Ok(ids)
             })
             .collect::<anyhow::Result<_>>()?;
-        let teacher = Arc::new(TeacherVectors::compute(&utterances, &recipe.teacher, host)?);
+        let teacher = TeacherVectors::compute(&utterances, &recipe.teacher, host)?;
         Ok(Self { utterances, ids, teacher })
+    }
+
+    /// Length of the longest of `items`, in tokens: the row length of their batch.
+    fn longest(&self, items: &[usize]) -> usize {
+        items.iter().map(|&item| self.ids[item].len()).max().unwrap_or(0)
     }
 }
 
 /// The student's vocabulary.
-pub struct Vocabulary {
-    /// The tokenizer.
-    pub tokenizer: Tokenizer,
+struct Vocabulary {
+    tokenizer: Tokenizer,
     special: Vec<u32>,
     mask: u32,
     pad: u32,
@@ -109,51 +113,55 @@ pub struct TaughtBatch {
 /// Worker-side half of [`TeachTask`].
 pub struct TeachSource {
     train: Taught,
-    vocabulary: Arc<Vocabulary>,
+    vocabulary: Vocabulary,
     recipe: Recipe,
 }
 
 impl TeachSource {
     /// A batch of `data` with masks and draws from the streams of `number`.
     fn batch(&self, data: &Taught, items: &[usize], number: u64) -> anyhow::Result<TaughtBatch> {
-        let (seed, loss) = (self.recipe.seed, &self.recipe.loss);
-        let mut mask_rng = Philox::new(seed, MASK_STREAM | number);
-        let longest = items.iter().map(|&item| data.ids[item].len()).max().unwrap_or(0);
+        let vocabulary = &self.vocabulary;
+        let mut rng = Philox::new(self.recipe.seed, MASK_STREAM | number);
+        let longest = data.longest(items);
         let mut rows = Vec::with_capacity(items.len());
         let (mut masked, mut labels) = (Vec::new(), Vec::new());
-        let (mut tokens, mut clip_of) = (Vec::new(), Vec::new());
         for (clip, &item) in items.iter().enumerate() {
             let ids: Vec<i64> = data.ids[item].iter().map(|&id| i64::from(id)).collect();
-            let is_special = |id| self.vocabulary.is_special(id);
             let hidden = mask_tokens(
                 &ids,
-                is_special,
-                i64::from(self.vocabulary.mask),
-                self.vocabulary.tokenizer.vocab_size(),
-                loss.mlm_probability,
-                &mut mask_rng,
+                |id| vocabulary.is_special(id),
+                i64::from(vocabulary.mask),
+                vocabulary.tokenizer.vocab_size(),
+                self.recipe.loss.mlm_probability,
+                &mut rng,
             );
             for (at, &label) in hidden.labels.iter().enumerate() {
                 if label != IGNORED {
                     masked.push(clip * longest + at);
                     labels.push(label);
                 }
-                if loss.include_special || !is_special(ids[at]) {
+            }
+            rows.push(hidden.input_ids.iter().map(|&id| id as u32).collect());
+        }
+        let input = BertInput::from_ids(&rows, vocabulary.pad, Device::Cpu)?;
+        Ok(TaughtBatch { input, masked, labels, kd: self.kd_batch(data, items, number)? })
+    }
+
+    /// The distillation half of a batch of `data`.
+    fn kd_batch(&self, data: &Taught, items: &[usize], number: u64) -> anyhow::Result<KdBatch> {
+        let longest = data.longest(items);
+        let (mut tokens, mut clip_of) = (Vec::new(), Vec::new());
+        for (clip, &item) in items.iter().enumerate() {
+            for (at, &id) in data.ids[item].iter().enumerate() {
+                let special = self.vocabulary.is_special(i64::from(id));
+                if self.recipe.loss.include_special || !special {
                     tokens.push(clip * longest + at);
                     clip_of.push(clip);
                 }
             }
-            rows.push(hidden.input_ids.iter().map(|&id| id as u32).collect());
         }
-        let kd = KdBatch {
-            tokens,
-            clip_of,
-            clips: items.to_vec(),
-            teacher: data.teacher.rows(items)?,
-            number,
-        };
-        let input = BertInput::from_ids(&rows, self.vocabulary.pad, Device::Cpu)?;
-        Ok(TaughtBatch { input, masked, labels, kd })
+        let teacher = data.teacher.rows(items)?;
+        Ok(KdBatch { tokens, clip_of, clips: items.to_vec(), teacher, number })
     }
 }
 
@@ -197,7 +205,7 @@ impl TeachTask {
     /// Whatever is wrong with a config, weights, a tokenizer, a manifest line or a sound file.
     pub fn new(recipe: &Recipe, host: &Host<'_>) -> anyhow::Result<Self> {
         let (tokenizer, _) = open_tokenizer(&recipe.model)?;
-        let vocabulary = Arc::new(Vocabulary::new(tokenizer)?);
+        let vocabulary = Vocabulary::new(tokenizer)?;
         let student = open_student(recipe, &vocabulary)?;
         let longest = student.bert.config.max_position_embeddings;
         let read = |utterances| Taught::read(utterances, recipe, &vocabulary, longest, host);
@@ -228,6 +236,18 @@ impl TeachTask {
         Ok(self.source.vocabulary.tokenizer.save(dir)?)
     }
 
+    /// Logits `(N, V)` at the masked positions of a batch with states `(B, T, D)`, and labels `(N)`.
+    fn predictions(
+        &self,
+        ctx: &Context,
+        hidden: &Tensor,
+        batch: &TaughtBatch,
+    ) -> anyhow::Result<(Tensor, Tensor)> {
+        let logits = self.student.logits_at(ctx, hidden, &batch.masked)?;
+        let labels = Tensor::from_vec(batch.labels.clone(), &[batch.labels.len()], Device::Cpu)?;
+        Ok((logits, labels))
+    }
+
     /// Reads manifests with the teacher's vectors, for scoring.
     pub fn read(&self, specs: &[String], host: &Host<'_>) -> anyhow::Result<Taught> {
         let longest = self.student.bert.config.max_position_embeddings;
@@ -253,11 +273,9 @@ impl Task for TeachTask {
 
     fn loss(&mut self, ctx: &Context, batch: &TaughtBatch) -> anyhow::Result<Vec<LossPart>> {
         let hidden = self.student.bert.forward(ctx, &batch.input)?.last_hidden_state;
-        let mut parts = vec![LossPart {
-            name: "mlm",
-            sum: mlm_loss(&self.student, ctx, &hidden, batch)?.0,
-            weight: 1.0,
-        }];
+        let (logits, labels) = self.predictions(ctx, &hidden, batch)?;
+        let sum = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
+        let mut parts = vec![LossPart { name: "mlm", sum, weight: 1.0 }];
         if let Some(distiller) = &mut self.distiller {
             let sum = distiller.train_loss(ctx, &hidden, &batch.kd)?;
             parts.push(LossPart { name: "kd", sum, weight: self.source.recipe.loss.gamma });
@@ -280,27 +298,10 @@ impl Task for TeachTask {
         self.distiller.as_mut().map_or(Ok(()), |distiller| distiller.load_buffers(read))
     }
 
+    /// Scores on the development set; none without one.
     fn evaluate(&self) -> anyhow::Result<Scores> {
-        self.score(&self.dev)
+        if self.dev.ids.is_empty() { Ok(Scores::new()) } else { self.score(&self.dev) }
     }
-}
-
-/// Sum of the cross-entropy over masked positions, and how many were predicted right.
-fn mlm_loss(
-    student: &MaskedLm,
-    ctx: &Context,
-    hidden: &Tensor,
-    batch: &TaughtBatch,
-) -> anyhow::Result<(Tensor, usize)> {
-    let logits = student.logits_at(ctx, hidden, &batch.masked)?;
-    let labels = Tensor::from_vec(batch.labels.clone(), &[batch.labels.len()], Device::Cpu)?;
-    let right = match ctx.records_graph() {
-        true => 0,
-        false => {
-            logits.argmax(-1)?.eq(&labels)?.to_vec::<u8>()?.iter().filter(|&&v| v != 0).count()
-        }
-    };
-    Ok((cross_entropy(&logits, &labels, CrossEntropyOptions::default())?, right))
 }
 
 fn open_student(recipe: &Recipe, vocabulary: &Vocabulary) -> anyhow::Result<MaskedLm> {
@@ -314,7 +315,11 @@ fn open_student(recipe: &Recipe, vocabulary: &Vocabulary) -> anyhow::Result<Mask
         MaskedLm::open(&resolve_path(&recipe.model.dir), options)?
     };
     let (tokens, rows) = (vocabulary.tokenizer.vocab_size(), student.bert.config.vocab_size);
-    ensure!(tokens <= rows, "tokenizer has {tokens} tokens, the student's vocab_size is {rows}");
+    ensure!(
+        tokens <= rows,
+        "recipe: model.tokenizer has {tokens} tokens, expected at most the student's vocab_size \
+         {rows}"
+    );
     student.bert.set_gradient_checkpointing(recipe.train.grad_checkpoint);
     Ok(student)
 }

@@ -1,18 +1,18 @@
 //! A linear probe: ridge regression from text states to audio vectors.
 
-use anyhow::ensure;
-
 /// Ridge penalty, as a share of the mean squared column norm of the centred inputs.
 const RIDGE: f64 = 1e-2;
 
 /// Fits `y - mean(y) = (x - mean(x)) W` on the training rows and returns the cosine between each
 /// test row's prediction and each test row's centred target, `(n, n)` row-major.
-pub fn scores(
+///
+/// `None` when the training inputs are all alike or not numbers, so that nothing can be fitted.
+pub(super) fn scores(
     train_x: &[Vec<f64>],
     train_y: &[Vec<f64>],
     test_x: &[Vec<f64>],
     test_y: &[Vec<f64>],
-) -> anyhow::Result<Vec<f32>> {
+) -> Option<Vec<f32>> {
     let (mean_x, mean_y) = (column_means(train_x), column_means(train_y));
     let (x, y) = (centred(train_x, &mean_x), centred(train_y, &mean_y));
     let (d, outputs) = (mean_x.len(), mean_y.len());
@@ -38,15 +38,9 @@ pub fn scores(
         unit(prediction)
     });
     let targets: Vec<Vec<f64>> = centred(test_y, &mean_y).into_iter().map(unit).collect();
-    Ok(predictions
-        .flat_map(|p| {
-            let row: Vec<f32> = targets
-                .iter()
-                .map(|t| p.iter().zip(t).map(|(a, b)| a * b).sum::<f64>() as f32)
-                .collect();
-            row
-        })
-        .collect())
+    let cosine = |p: &[f64], t: &[f64]| p.iter().zip(t).map(|(a, b)| a * b).sum::<f64>() as f32;
+    let row = |p: Vec<f64>| targets.iter().map(|t| cosine(&p, t)).collect::<Vec<_>>();
+    Some(predictions.flat_map(row).collect())
 }
 
 fn column_means(rows: &[Vec<f64>]) -> Vec<f64> {
@@ -68,17 +62,15 @@ fn unit(row: Vec<f64>) -> Vec<f64> {
     row.into_iter().map(|v| v / norm).collect()
 }
 
-/// Solves `A W = B` for a symmetric positive definite `A` of order `d`; all row-major.
-fn cholesky_solve(
-    mut a: Vec<f64>,
-    mut b: Vec<f64>,
-    d: usize,
-    outputs: usize,
-) -> anyhow::Result<Vec<f64>> {
+/// Solves `A W = B` for a symmetric `A` of order `d`, all row-major; `None` unless it is positive
+/// definite.
+fn cholesky_solve(mut a: Vec<f64>, mut b: Vec<f64>, d: usize, outputs: usize) -> Option<Vec<f64>> {
     // A = L L', L in the lower triangle of `a`.
     for j in 0..d {
         let pivot = a[j * d + j] - (0..j).map(|k| a[j * d + k] * a[j * d + k]).sum::<f64>();
-        ensure!(pivot > 0.0, "linear probe: states are constant, nothing can be fitted");
+        if pivot.is_nan() || pivot <= 0.0 {
+            return None;
+        }
         a[j * d + j] = pivot.sqrt();
         for i in j + 1..d {
             let dot: f64 = (0..j).map(|k| a[i * d + k] * a[j * d + k]).sum();
@@ -99,7 +91,7 @@ fn cholesky_solve(
         (i + 1..d).for_each(|k| eliminate(&mut b, i, k, a[k * d + i]));
         b[i * outputs..(i + 1) * outputs].iter_mut().for_each(|v| *v /= a[i * d + i]);
     }
-    Ok(b)
+    Some(b)
 }
 
 #[cfg(test)]
@@ -129,6 +121,15 @@ mod tests {
         for (got, want) in solution.iter().zip([1.25, -0.125, 1.5, 0.75]) {
             assert!((got - want).abs() < 1e-12, "{solution:?}");
         }
-        assert!(cholesky_solve(vec![0.0], vec![1.0], 1, 1).is_err());
+        assert_eq!(cholesky_solve(vec![0.0], vec![1.0], 1, 1), None);
+    }
+
+    #[test]
+    fn nothing_is_fitted_on_one_utterance_or_on_what_is_no_number() {
+        let (x, y) = (vec![vec![1.0, 2.0]], vec![vec![3.0]]);
+        assert_eq!(scores(&x, &y, &x, &y), None);
+        let x = vec![vec![f64::NAN, 1.0], vec![0.0, 2.0]];
+        let y = vec![vec![1.0], vec![2.0]];
+        assert_eq!(scores(&x, &y, &x, &y), None);
     }
 }

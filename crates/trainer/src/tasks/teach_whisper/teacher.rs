@@ -44,8 +44,8 @@ impl TeacherVectors {
             0 => None,
             cap => Some(FeatureCache::open(cache_dir().join("teacher"), cap << 20)?),
         };
-        let model_key = fingerprint(&dir, teacher)?;
         let runner = Runner::open(&dir, teacher)?;
+        let model_key = fingerprint(&dir, teacher)?;
         let width = runner.config.d_model;
         let mut values = Vec::with_capacity(utterances.len() * width);
         let mut encoded = 0;
@@ -96,20 +96,30 @@ impl TeacherVectors {
     }
 }
 
-/// Everything about the teacher that decides a vector.
+/// Everything about the teacher that decides a vector: settings and weights, in shards or whole.
 fn fingerprint(dir: &Path, teacher: &Teacher) -> anyhow::Result<String> {
+    let entries = std::fs::read_dir(dir)
+        .with_context(|| format!("{}: cannot list the teacher", dir.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let decides = ["config.json", "preprocessor_config.json"].contains(&name.as_str())
+            || name.ends_with(".safetensors");
+        names.extend(decides.then_some(name));
+    }
+    names.sort_unstable();
     let mut hasher = blake3::Hasher::new();
-    for file in ["config.json", "preprocessor_config.json", "model.safetensors"] {
-        let path = dir.join(file);
-        if path.exists() {
-            hasher.update(&std::fs::read(&path).with_context(|| path.display().to_string())?);
-        }
+    for name in names {
+        let path = dir.join(name);
+        std::fs::File::open(&path)
+            .and_then(|file| hasher.update_reader(file).map(|_| ()))
+            .with_context(|| format!("{}: cannot read", path.display()))?;
     }
     let layer = match teacher.layer {
         TeacherLayer::Last => "last".to_string(),
         TeacherLayer::Index(index) => index.to_string(),
     };
-    Ok(format!("v1 {} {layer} {}", hasher.finalize().to_hex(), teacher.pool))
+    Ok(format!("v2 {} {layer} {}", hasher.finalize().to_hex(), teacher.pool))
 }
 
 struct Runner {
@@ -161,5 +171,36 @@ impl Runner {
             Pool::All => output.lengths[0],
         };
         Ok(states.narrow(1, 0, count)?.mean(&[0, 1], false)?.to_vec_f32()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_sees_every_shard_and_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        for name in ["config.json", "a.safetensors", "b.safetensors", "README.md"] {
+            std::fs::write(dir.join(name), name).unwrap();
+        }
+        let teacher = crate::recipe::Recipe::default().teacher;
+        let first = fingerprint(dir, &teacher).unwrap();
+        std::fs::write(dir.join("README.md"), "other").unwrap();
+        assert_eq!(fingerprint(dir, &teacher).unwrap(), first);
+
+        let mut seen = vec![first];
+        let mut see = |print: String| {
+            assert!(!seen.contains(&print));
+            seen.push(print);
+        };
+        for name in ["config.json", "a.safetensors", "b.safetensors"] {
+            std::fs::write(dir.join(name), "other").unwrap();
+            see(fingerprint(dir, &teacher).unwrap());
+        }
+        let layer = TeacherLayer::Index(1);
+        see(fingerprint(dir, &Teacher { layer, ..teacher.clone() }).unwrap());
+        see(fingerprint(dir, &Teacher { pool: Pool::All, ..teacher }).unwrap());
     }
 }

@@ -71,6 +71,7 @@ fn state(step: u64, metric: Option<f64>) -> LoopState {
         best: Some(1.0 / 3.0),
         recipe: Recipe::default().to_text().unwrap(),
         data_hash: "0123456789abcdef".into(),
+        overfit: 0,
     }
 }
 
@@ -237,84 +238,4 @@ fn a_broken_state_file_is_named() {
     fs::write(store.path(1).join("state.json"), "{\"step\": ").unwrap();
     let error = format!("{:#}", store.state(1).unwrap_err());
     assert!(error.contains("step-00000001/state.json: not a checkpoint state"), "{error}");
-}
-
-/// The message about resuming after `change`, if it is refused.
-fn refusal(change: impl FnOnce(&mut Recipe), allowed: &[&str]) -> Option<String> {
-    let saved = state(40, None);
-    let mut recipe = Recipe::default();
-    change(&mut recipe);
-    let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-    let text = recipe.to_text().unwrap();
-    check_same_run(&saved, &text, &saved.data_hash, &allowed).err().map(|e| e.to_string())
-}
-
-#[test]
-fn another_recipe_is_refused_with_both_values_of_every_key() {
-    let change = |recipe: &mut Recipe| {
-        recipe.optim.lr = 0.5;
-        recipe.model.config = "other".into();
-    };
-    assert_eq!(
-        refusal(change, &[]).unwrap(),
-        "checkpoint at step 40: cannot resume under another recipe:\n  model.config: saved \"\", \
-         now \"other\"\n  optim.lr: saved 0.0002, now 0.5\n(hint: --allow-change model.config if \
-         that is what you want)"
-    );
-    let rest = refusal(change, &["model.config"]).unwrap();
-    assert!(rest.contains("optim.lr") && !rest.contains("model.config"), "{rest}");
-    assert_eq!(refusal(change, &["optim.lr", "model.config"]), None);
-}
-
-#[test]
-fn keys_that_change_no_step_may_differ() {
-    let harmless = |recipe: &mut Recipe| {
-        recipe.name = "again".into();
-        recipe.output.dir = "elsewhere".into();
-        recipe.train.threads = 7;
-        recipe.train.log_every = 3;
-        recipe.checkpoint.every = 1;
-        recipe.checkpoint.keep_last = 9;
-        recipe.eval.batch_items = 1;
-    };
-    assert_eq!(refusal(harmless, &[]), None);
-    // What was the best so far is a value of the old metric.
-    let metric = |recipe: &mut Recipe| recipe.checkpoint.metric = "dev.accuracy".into();
-    assert!(refusal(metric, &[]).unwrap().contains("checkpoint.metric: saved \"-dev.loss\""));
-}
-
-#[test]
-fn other_data_under_the_same_name_are_refused() {
-    let saved = state(2, None);
-    let check = |hash: &str, allowed: &[String]| {
-        check_same_run(&saved, &saved.recipe, hash, allowed).map_err(|e| e.to_string())
-    };
-    assert_eq!(check("0123456789abcdef", &[]), Ok(()));
-    let error = check("fedcba9876543210", &[]).unwrap_err();
-    assert!(error.contains("saved 01234567, now fedcba98"), "{error}");
-    assert!(error.contains("--allow-change data "), "{error}");
-    assert_eq!(check("fedcba9876543210", &["data".into()]), Ok(()));
-}
-
-#[test]
-fn the_hash_of_manifests_sees_bytes_order_and_conditions_but_not_the_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |dir: &str, name: &str, text: &str| {
-        fs::create_dir_all(folder.path().join(dir)).unwrap();
-        let path = folder.path().join(dir).join(name);
-        fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let (a, b) = (write("x", "a.jsonl", "1\n"), write("x", "b.jsonl", "2\n"));
-    let hash = |specs: &[&str]| hash_manifests(specs).unwrap();
-    let base = hash(&[&a, &b]);
-    assert_eq!(base.len(), 64);
-    assert_eq!(base, hash(&[&write("y", "a.jsonl", "1\n"), &b]));
-    assert_ne!(base, hash(&[&b, &a]));
-    assert_ne!(base, hash(&[&a]));
-    assert_ne!(base, hash(&[&format!("{a}#split=train"), &b]));
-    assert_ne!(base, hash(&[&write("z", "a.jsonl", "1 \n"), &b]));
-    let absent = format!("{a}.absent");
-    let error = hash_manifests(&[&absent]).unwrap_err().to_string();
-    assert!(error.contains("a.jsonl.absent: cannot read"), "{error}");
 }

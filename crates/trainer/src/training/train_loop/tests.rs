@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tensor_core::{Device, SafeTensors, Tensor};
+use tensor_core::{Context, Device, SafeTensors, Tensor};
 
 use super::*;
 use crate::batching::{BatchOptions, BatchPlan, Length, Oversize};
@@ -188,6 +188,7 @@ fn recipe(max_steps: u64) -> Recipe {
 struct Run {
     resume: bool,
     allow_change: Vec<String>,
+    overfit: u64,
 }
 
 impl Run {
@@ -199,7 +200,7 @@ impl Run {
             recipe_text: &recipe.to_text()?,
             resume: self.resume,
             allow_change: &self.allow_change,
-            overfit: 0,
+            overfit: self.overfit,
             progress: ProgressMode::Quiet,
             interrupt: &interrupt,
         };
@@ -379,8 +380,40 @@ fn an_allowed_change_is_asked_for_once() {
     assert!(error.contains("schedule.max_steps: saved 2, now 6"), "{error}");
     assert_eq!(store(folder.path()).steps().unwrap(), [2], "nothing was touched");
     let allow_change = vec!["schedule.max_steps".to_owned()];
-    assert_eq!(run(Run { resume: true, allow_change }, &longer).unwrap().step, 6);
+    assert_eq!(run(Run { allow_change, ..resume() }, &longer).unwrap().step, 6);
     assert_eq!(run(resume(), &longer).unwrap().step, 6);
+}
+
+#[test]
+fn a_new_run_does_not_touch_the_folder_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    Run::default().of(&mut Toy::new(8), &recipe(4), folder.path()).unwrap();
+    let (before, lines) = (bytes(folder.path(), 4), metrics(folder.path()));
+    let error = Run::default().of(&mut Toy::new(8), &recipe(2), folder.path()).unwrap_err();
+    let expected = "holds checkpoints, expected none for a new run (hint: --resume continues it)";
+    assert!(error.to_string().ends_with(expected), "{error}");
+    assert!(bytes(folder.path(), 4) == before);
+    assert_eq!(metrics(folder.path()), lines);
+}
+
+#[test]
+fn a_run_on_its_first_batches_is_resumed_on_the_same_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, overfit) = (recipe(6), 2);
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+    Run { overfit, ..Run::default() }.of(&mut Toy::new(3), &recipe, &whole).unwrap();
+    let mut first = Toy::new(3);
+    first.stop_after = Some((3, Interrupt::manual()));
+    Run { overfit, ..Run::default() }.of(&mut first, &recipe, &broken).unwrap();
+    let error = resume().of(&mut Toy::new(3), &recipe, &broken).unwrap_err().to_string();
+    assert!(error.contains("overfit: saved 2, now 0"), "{error}");
+    Run { overfit, ..resume() }.of(&mut Toy::new(3), &recipe, &broken).unwrap();
+    assert!(bytes(&broken, 6) == bytes(&whole, 6));
+    // Steps 0, 2 and 4 see the same tokens.
+    let tokens = metrics(&whole).into_iter().filter_map(|line| line["step_tokens"].as_f64());
+    let tokens: Vec<f64> = tokens.collect();
+    assert_eq!(tokens[..2], tokens[2..4]);
+    assert_eq!(tokens[..2], tokens[4..]);
 }
 
 #[test]

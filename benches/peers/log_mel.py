@@ -3,7 +3,7 @@
     pip install numpy torch openai-whisper librosa soxr
     python log_mel.py [CLIP ...]
 
-The signals are those of `benches/benches/log_mel.rs`; clips named on the command line are timed too. Prints
+The signals are those of `benches/src/log_mel.rs`; clips named on the command line are timed too. Prints
 one JSON object: milliseconds, median of at least 20 runs, and the versions.
 """
 

@@ -101,7 +101,7 @@ impl BertWork {
         let make = |bench, run: fn(&mut Self) -> anyhow::Result<()>| {
             let work = work.clone();
             let run = Box::new(move || run(&mut work.borrow_mut()));
-            Workload { bench, shape: shape.clone(), dtype: "f32", run }
+            Workload { bench, shape: shape.clone(), dtype: "f32", one_thread: false, run }
         };
         Ok(vec![
             make("bert_encoder_forward", |work| work.encode()),

@@ -5,11 +5,13 @@
 mod bert;
 mod log_mel;
 mod matmul;
+mod samples;
 mod whisper;
 
 pub use bert::BertWork;
 pub use log_mel::{LOG_MEL_CASES, LogMelCase, signal};
 pub use matmul::{GEMM_SHAPES, GemmShape, Operands};
+pub use samples::percentiles;
 pub use whisper::WhisperWork;
 
 /// One measurement: what a peer's line of the same name does.
@@ -20,6 +22,8 @@ pub struct Workload {
     pub shape: String,
     /// Number format.
     pub dtype: &'static str,
+    /// Whether it runs on one thread, however many there are.
+    pub one_thread: bool,
     /// Does the work once.
     pub run: Box<dyn FnMut() -> anyhow::Result<()>>,
 }

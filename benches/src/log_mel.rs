@@ -54,7 +54,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 bench,
                 shape: case.name.to_owned(),
                 dtype: "f32",
-
+                one_thread: true,
                 run: Box::new(move || {
                     front_end.compute_into(&samples, case.padded, &mut scratch, &mut features);
                     Ok(())

@@ -63,6 +63,7 @@ pub(crate) fn workloads() -> anyhow::Result<Vec<Workload>> {
                 bench: "gemm",
                 shape: format!("{}x{}x{}", shape.m, shape.n, shape.k),
                 dtype: name,
+                one_thread: false,
                 run: Box::new(move || {
                     operands.a.matmul(&operands.b)?;
                     Ok(())

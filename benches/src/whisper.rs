@@ -103,7 +103,7 @@ impl WhisperWork {
         let make = |bench, shape: String, run: fn(&mut Self) -> anyhow::Result<()>| {
             let work = work.clone();
             let run = Box::new(move || run(&mut work.borrow_mut()));
-            Workload { bench, shape, dtype: "f32", run }
+            Workload { bench, shape, dtype: "f32", one_thread: false, run }
         };
         Ok(vec![
             make("whisper_tiny_encoder_forward", "1x80x3000".into(), |work| work.encode()),

@@ -6,8 +6,15 @@ use std::process::Command;
 use serde_json::Value;
 
 #[cfg(unix)]
+use crate::folder::assert_same_files;
+use crate::folder::{files, read_json};
+#[cfg(unix)]
+use crate::program::program;
+use crate::program::{fail, stdout, succeed};
+#[cfg(unix)]
 use crate::resume::kill_at;
-use crate::world::{World, fail, files, read_json, stdout, succeed};
+use crate::speech::wav;
+use crate::world::World;
 
 /// Trains by `recipe` with changes.
 fn train(world: &World, recipe: &str, sets: &[&str]) -> Command {
@@ -55,7 +62,7 @@ fn sound_that_cannot_be_decoded_names_line_file_position_and_cause() {
 #[test]
 fn a_clip_longer_than_the_models_window_is_named() {
     let world = World::new();
-    fs::write(world.path("long.wav"), crate::world::wav(&vec![0.1; 40_000])).unwrap();
+    fs::write(world.path("long.wav"), wav(&vec![0.1; 40_000])).unwrap();
     let message = fail(&mut world.command(&["transcribe", "--model", "teacher", "long.wav"]));
     assert_says(&message, &["long.wav", "clip has 2.5 s, the model's window 2.0 s"]);
 }
@@ -287,7 +294,7 @@ fn a_full_disk_leaves_earlier_checkpoints_whole_and_the_run_resumable() {
     let script = "trap '' XFSZ; ulimit -f 64; exec \"$@\"";
     let resume = ["train", &recipe, "--quiet", "--out", "run", "--resume"];
     let mut limited = Command::new("sh");
-    limited.args(["-c", script, "sh", crate::world::program()]).args(resume);
+    limited.args(["-c", script, "sh", program()]).args(resume);
     limited.current_dir(world.path("")).env("CONSONANCE_CACHE", world.path("cache"));
     assert_says(
         &fail(&mut limited),
@@ -308,9 +315,6 @@ fn a_full_disk_leaves_earlier_checkpoints_whole_and_the_run_resumable() {
     }
     succeed(&mut world.command(&resume));
     for folder in ["checkpoints", "model"] {
-        crate::world::assert_same_files(
-            &world.path("run").join(folder),
-            &world.path("whole").join(folder),
-        );
+        assert_same_files(&world.path("run").join(folder), &world.path("whole").join(folder));
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::world::{World, read_json, stdout, succeed};
+use crate::folder::read_json;
+use crate::program::{stdout, succeed};
+use crate::world::World;
 
 /// Hypotheses by line of output.
 fn hypotheses(output: &str) -> Vec<(String, String)> {

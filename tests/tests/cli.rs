@@ -10,7 +10,9 @@ use serde_json::Value;
 use tensor_core::{Context, Device, SafeTensors, Tensor};
 use trainer::recipe::Recipe;
 
-use crate::world::{World, fail, files, read_json, stdout, succeed};
+use crate::folder::{files, read_json};
+use crate::program::{fail, stdout, succeed};
+use crate::world::World;
 
 #[test]
 fn a_printed_recipe_is_toml_that_loads_to_the_same_recipe() {

@@ -5,7 +5,11 @@
 mod bad_input;
 mod batch_invariance;
 mod cli;
+mod documentation;
+mod folder;
 mod memory_bank;
+mod program;
 #[cfg(unix)]
 mod resume;
+mod speech;
 mod world;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tensor_core::Philox;
 
-use crate::world::{World, assert_same_files, read_json, succeed};
+use crate::folder::{assert_same_files, read_json};
+use crate::program::succeed;
+use crate::world::World;
 
 /// Signals that may come after the end of a run; more, and runs are too short for this machine.
 const MAX_LATE: usize = 10;

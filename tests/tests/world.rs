@@ -1,11 +1,10 @@
 //! A folder with everything a run needs: sound, a manifest, tokenizers, models and recipes, all
 //! made here and small.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 
 use model_zoo::Builder;
 use model_zoo::bert::{BertConfig, MaskedLm};
@@ -14,11 +13,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tensor_core::{DType, Device};
 
-/// The words of the world; each sounds as a sweep of its own.
-const WORDS: [&str; 8] = ["red", "green", "blue", "one", "two", "three", "yes", "no"];
-const SAMPLE_RATE: u32 = 16_000;
-/// Samples of a word.
-const WORD_SAMPLES: usize = 2_400;
+use crate::program::{program, succeed};
+use crate::speech::{SAMPLE_RATE, WORD_SAMPLES, sound, wav, words};
+
 const UTTERANCES: usize = 30;
 
 /// The folder; it goes when this is dropped.
@@ -198,114 +195,6 @@ impl World {
     pub fn copy(&self, from: &str, to: &str) {
         fs::copy(self.path(from), self.path(to)).unwrap();
     }
-}
-
-/// The program under test.
-pub fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_trainer-under-test")
-}
-
-/// Runs a command that must succeed; what it printed.
-#[track_caller]
-pub fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-/// Runs a command that must fail with one message; the message.
-#[track_caller]
-pub fn fail(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{command:?}: {stderr}");
-    assert!(!stderr.contains("panicked"), "{command:?}: {stderr}");
-    let at = stderr.find("error: ").unwrap_or_else(|| panic!("{command:?}: {stderr}"));
-    stderr[at..].trim_end().to_owned()
-}
-
-/// What a command printed on its standard output, as text.
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// A JSON file.
-#[track_caller]
-pub fn read_json(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(&text).unwrap()
-}
-
-/// Every file below a folder with its bytes.
-pub fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn collect(root: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(root, &path, found);
-            } else {
-                let name = path.strip_prefix(root).unwrap().display().to_string();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    collect(root, root, &mut found);
-    found
-}
-
-/// Fails with the names of files that differ or are there once.
-#[track_caller]
-pub fn assert_same_files(got: &Path, expected: &Path) {
-    let (got, expected) = (files(got), files(expected));
-    let names = got.keys().chain(expected.keys());
-    let differing: Vec<&String> =
-        names.filter(|name| got.get(*name) != expected.get(*name)).collect();
-    assert!(differing.is_empty(), "differ: {differing:?}");
-    assert!(!expected.is_empty());
-}
-
-/// The words of utterance `k`: two to five of them.
-fn words(k: usize) -> Vec<&'static str> {
-    (0..2 + k % 4).map(|at| WORDS[(k * 5 + at * (1 + k % 3)) % WORDS.len()]).collect()
-}
-
-/// A sweep for each word, a little higher or lower by speaker.
-fn sound(words: &[&str], k: usize) -> Vec<f32> {
-    let mut samples = Vec::with_capacity(words.len() * WORD_SAMPLES);
-    for word in words {
-        let index = WORDS.iter().position(|known| known == word).unwrap();
-        let start = 300.0 + 350.0 * index as f64 + 20.0 * (k % 3) as f64;
-        for n in 0..WORD_SAMPLES {
-            let t = n as f64 / f64::from(SAMPLE_RATE);
-            let phase = std::f64::consts::TAU * (start + 900.0 * t) * t;
-            samples.push((0.4 * phase.sin()) as f32);
-        }
-    }
-    samples
-}
-
-/// A WAV file of 16-bit mono samples.
-pub fn wav(samples: &[f32]) -> Vec<u8> {
-    let n_bytes = 2 * samples.len() as u32;
-    let mut bytes = Vec::new();
-    bytes.extend(b"RIFF");
-    bytes.extend((36 + n_bytes).to_le_bytes());
-    bytes.extend(b"WAVEfmt ");
-    bytes.extend(16u32.to_le_bytes());
-    bytes.extend([1, 0, 1, 0]);
-    bytes.extend(SAMPLE_RATE.to_le_bytes());
-    bytes.extend((2 * SAMPLE_RATE).to_le_bytes());
-    bytes.extend([2, 0, 16, 0]);
-    bytes.extend(b"data");
-    bytes.extend(n_bytes.to_le_bytes());
-    bytes.extend(samples.iter().flat_map(|x| ((x * 32767.0) as i16).to_le_bytes()));
-    bytes
 }
 
 fn whisper_config() -> Value {

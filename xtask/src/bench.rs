@@ -8,6 +8,21 @@ use crate::{Result, spawn, workspace};
 
 const PEERS: &str = "--peers";
 
+/// What `--help` says.
+pub const OPTIONS: &str = "options
+  FILTER           part of a criterion benchmark's name; other options of `cargo bench` are passed
+  --peers          our workloads and PyTorch's in one run, by the interpreter that PYTHON names
+
+with --peers
+  --threads N      threads of both sides (default: 2)
+  --samples N      timed runs of each measurement (default: 12)
+  --record FILE    write the rows to a new CSV file
+  --note TEXT      say in each row on what machine
+";
+
+/// What the peers' scripts cannot do without.
+const MODULES: [&str; 3] = ["numpy", "torch", "transformers"];
+
 /// Runs the criterion benchmarks, or with `--peers` the comparison with PyTorch. All other
 /// arguments go to `cargo bench`, or to the comparison.
 pub fn run(args: &[String]) -> Result {
@@ -35,21 +50,25 @@ fn compare(root: &Path, args: &[String]) -> Result {
     let python = env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let mut cargo = workspace::cargo();
     cargo.args(["run", "--release", "--package", "consonance-benches", "--bin", "compare"]);
-    cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--").args(args);
-    if has_torch(&python) {
+    cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--");
+    if has_peers(&python) {
         cargo.args(["--python", &python]);
     } else {
         println!(
-            "peers: not run, `{python}` cannot import torch (hint: pip install torch, or set \
-             PYTHON to an interpreter that has it)"
+            "peers: not run, `{python}` cannot import {} (hint: pip install -r \
+             benches/peers/requirements.txt, or set PYTHON to an interpreter that has them)",
+            MODULES.join(", ")
         );
     }
+    cargo.args(args);
     spawn::become_command(cargo)
 }
 
-fn has_torch(python: &str) -> bool {
+/// Asked before anything is timed: the scripts run after minutes of our own work.
+fn has_peers(python: &str) -> bool {
     let mut probe = Command::new(python);
-    probe.args(["-c", "import torch"]).stdout(Stdio::null()).stderr(Stdio::null());
+    probe.arg("-c").arg(format!("import {}", MODULES.join(", ")));
+    probe.stdout(Stdio::null()).stderr(Stdio::null());
     probe.status().is_ok_and(|status| status.success())
 }
 

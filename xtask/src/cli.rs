@@ -1,4 +1,9 @@
-//! Command-line helpers: refusing unknown words with the nearest known one.
+//! Command-line helpers: refusing unknown words with the nearest known one, and hearing `--help`.
+
+/// Whether `--help` stands before any `--`.
+pub fn asks_for_help(args: &[String]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h")
+}
 
 /// `what `word` (hint: did you mean `...`)`; lists all known words when none is near.
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
@@ -56,6 +61,16 @@ mod tests {
         assert_eq!(edits("trian", "train"), 1);
         assert_eq!(edits("", "tidy"), 4);
         assert_eq!(edits("tidy", "tidy"), 0);
+    }
+
+    #[test]
+    fn help_behind_the_dashes_is_for_another_program() {
+        let asks = |text: &str| {
+            let args: Vec<String> = text.split(' ').map(String::from).collect();
+            asks_for_help(&args)
+        };
+        assert!(asks("--help") && asks("--stage fmt -h") && asks("-h -- x"));
+        assert!(!asks("-- --help") && !asks("help"));
     }
 
     #[test]

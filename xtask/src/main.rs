@@ -2,11 +2,13 @@
 //!
 //! A thin orchestrator. It depends on no workspace crate and on no other one, so that it builds in
 //! seconds; work that needs the product is done by the release trainer, which it spawns.
+//! A new command is a file with a `run`, and an entry in [`TRAINER`] or [`WORKSPACE`].
 #![forbid(unsafe_code)]
 
 mod bench;
 mod cli;
 mod doctor;
+mod packages;
 mod spawn;
 mod test;
 mod tidy;
@@ -15,40 +17,89 @@ mod workspace;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "\
-cargo xtask <command> [options]
+/// A command as it is typed, listed and run.
+struct Command {
+    name: &'static str,
+    /// Its arguments.
+    usage: &'static str,
+    /// What it does, in a line.
+    about: &'static str,
+    /// What `--help` adds; empty where there are no options.
+    options: &'static str,
+    run: fn(&[String]) -> Result,
+}
 
-with the release trainer (its own options: cargo xtask <command> --help)
-  train [RECIPE] [--set a.b=c]...     train by a recipe; without one, the bundled demo
-  eval ...                            score a checkpoint on a manifest
-  encode ...                          write features and hidden states of a model folder
-  transcribe ...                      greedy transcription of sound files or a manifest
-  data validate|describe FILE         check or summarise a manifest
-  recipe ls|cp ...                    the shipped recipes
+/// Commands that the release trainer runs; it answers their `--help` itself.
+const TRAINER: &[Command] = &[
+    Command {
+        name: "train",
+        usage: "[RECIPE] [--set a.b=c]...",
+        about: "train by a recipe; without one, the bundled demo",
+        options: "",
+        run: |args| trainer::run("train", args),
+    },
+    Command {
+        name: "eval",
+        usage: "RUN",
+        about: "score the model of a run folder again",
+        options: "",
+        run: |args| trainer::run("eval", args),
+    },
+    Command {
+        name: "encode",
+        usage: "...",
+        about: "write features and hidden states of a model folder",
+        options: "",
+        run: |args| trainer::run("encode", args),
+    },
+    Command {
+        name: "transcribe",
+        usage: "...",
+        about: "greedy transcription of sound files or a manifest",
+        options: "",
+        run: |args| trainer::run("transcribe", args),
+    },
+    Command {
+        name: "data",
+        usage: "validate|describe|tokenizer ...",
+        about: "check or summarise a manifest, train a tokenizer on it",
+        options: "",
+        run: |args| trainer::run("data", args),
+    },
+    Command {
+        name: "recipe",
+        usage: "ls|cp ...",
+        about: "list or copy the shipped recipes",
+        options: "",
+        run: |args| trainer::run("recipe", args),
+    },
+];
 
-on the workspace
-  bench [--peers] [ARGS]              criterion benchmarks; --peers times PyTorch beside ours
-  test [--package NAME] [--stage NAME] [-- ARGS]
-                                      fmt, clippy, tests, doc tests, doc, tidy; ARGS go to the
-                                      test runner (a name filter, for one)
-  tidy                                house rules only
-  doctor                              what this machine has, and a fix for what it lacks
-  help                                this text
-";
-
-/// Commands as typed; the first six are the trainer's.
-const COMMANDS: &[&str] = &[
-    "train",
-    "eval",
-    "encode",
-    "transcribe",
-    "data",
-    "recipe",
-    "bench",
-    "test",
-    "tidy",
-    "doctor",
-    "help",
+/// Commands on the workspace itself.
+const WORKSPACE: &[Command] = &[
+    Command {
+        name: "bench",
+        usage: "[FILTER] | --peers [ARGS]",
+        about: "criterion benchmarks; --peers times PyTorch beside ours",
+        options: bench::OPTIONS,
+        run: bench::run,
+    },
+    Command {
+        name: "test",
+        usage: "[OPTIONS] [-- ARGS]",
+        about: "fmt, clippy, tests, doc tests, doc, tidy; ARGS go to the test runner",
+        options: test::OPTIONS,
+        run: test::run,
+    },
+    Command { name: "tidy", usage: "", about: "house rules only", options: "", run: tidy::run },
+    Command {
+        name: "doctor",
+        usage: "",
+        about: "what this machine has, and a fix for what it lacks",
+        options: "",
+        run: doctor::run,
+    },
+    Command { name: "help", usage: "", about: "this text", options: "", run: help },
 ];
 
 /// What a command comes to: the status to end with, or the reason it could not run.
@@ -66,24 +117,48 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[String]) -> Result {
-    let (command, rest) = match args.split_first() {
-        Some((command, rest)) => (command.as_str(), rest),
-        None => ("help", args),
-    };
-    match command {
-        "train" | "eval" | "encode" | "transcribe" | "data" | "recipe" => {
-            trainer::run(command, rest)
-        }
-        "bench" => bench::run(rest),
-        "test" => test::run(rest),
-        "tidy" => tidy::run(rest),
-        "doctor" => doctor::run(rest),
-        "help" | "--help" | "-h" => {
-            print!("{USAGE}");
-            Ok(ExitCode::SUCCESS)
-        }
-        other => Err(cli::unknown("xtask: no command", other, COMMANDS).into()),
+    let Some((name, rest)) = args.split_first() else { return help(&[]) };
+    let find = |group: &'static [Command]| group.iter().find(|command| command.name == name);
+    if let Some(command) = find(TRAINER) {
+        return (command.run)(rest);
     }
+    if let Some(command) = find(WORKSPACE) {
+        if cli::asks_for_help(rest) {
+            print!("{}", page(command));
+            return Ok(ExitCode::SUCCESS);
+        }
+        return (command.run)(rest);
+    }
+    if cli::asks_for_help(args) {
+        return help(&[]);
+    }
+    let known: Vec<&str> = commands().map(|command| command.name).collect();
+    Err(cli::unknown("xtask: no command", name, &known).into())
+}
+
+fn commands() -> impl Iterator<Item = &'static Command> {
+    TRAINER.iter().chain(WORKSPACE)
+}
+
+/// Prints what there is; words after `help` are not looked at.
+fn help(_args: &[String]) -> Result {
+    println!("cargo xtask <command> [options]; options: cargo xtask <command> --help");
+    for (heading, group) in [("with the release trainer", TRAINER), ("on the workspace", WORKSPACE)]
+    {
+        println!("\n{heading}");
+        for command in group {
+            let typed = format!("{} {}", command.name, command.usage);
+            println!("  {typed:<36} {}", command.about);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The answer to `--help` of one command.
+fn page(command: &Command) -> String {
+    let typed = format!("cargo xtask {} {}", command.name, command.usage);
+    let head = format!("{}\n\n  {}\n", typed.trim_end(), command.about);
+    if command.options.is_empty() { head } else { format!("{head}\n{}", command.options) }
 }
 
 #[cfg(test)]
@@ -91,11 +166,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_is_in_the_help() {
-        for command in COMMANDS {
-            let heading = format!("\n  {command} ");
-            assert!(USAGE.contains(&heading), "{command} is not in the help");
+    fn every_command_in_the_documentation_exists() {
+        for file in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "assets/README.md"] {
+            let text = std::fs::read_to_string(workspace::root().join(file)).unwrap();
+            for mention in text.split("cargo xtask ").skip(1) {
+                let end = mention.find(|c: char| !c.is_ascii_lowercase() && c != '-');
+                let name = &mention[..end.unwrap_or(mention.len())];
+                assert!(commands().any(|command| command.name == name), "{file}: `{name}`");
+            }
         }
+    }
+
+    #[test]
+    fn a_page_tells_options_where_there_are_some() {
+        let page_of = |name| page(commands().find(|command| command.name == name).unwrap());
+        assert_eq!(page_of("tidy"), "cargo xtask tidy\n\n  house rules only\n");
+        assert!(page_of("test").ends_with(test::OPTIONS));
     }
 
     #[test]

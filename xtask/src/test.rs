@@ -4,17 +4,15 @@ use std::env;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use crate::tidy::layers::{self, Member};
+use crate::packages::{self, Member};
 use crate::{Result, cli, spawn, tidy, workspace};
 
 const FLAGS: &[&str] = &["--package", "--stage", "--help", "--"];
-
 /// The stages in running order.
 const STAGES: &[&str] = &["fmt", "clippy", "test", "doctest", "doc", "tidy"];
 
-const USAGE: &str = "\
-cargo xtask test [--package NAME]... [--stage NAME]... [-- ARGS]
-
+/// What `--help` says.
+pub const OPTIONS: &str = "options
   --package NAME   only this package (clippy, test, doctest, doc); may be repeated
   --stage NAME     only this stage: fmt clippy test doctest doc tidy; may be repeated
   -- ARGS          passed to the test runner of stage `test`, e.g. part of a test's name
@@ -26,18 +24,13 @@ struct Options {
     packages: Vec<String>,
     stages: Vec<String>,
     runner_args: Vec<String>,
-    help: bool,
 }
 
 /// Runs the stages and stops at the first that fails.
 pub fn run(args: &[String]) -> Result {
     let options = parse(args)?;
-    if options.help {
-        print!("{USAGE}");
-        return Ok(ExitCode::SUCCESS);
-    }
     let root = workspace::root();
-    let members = layers::members(&root)?;
+    let members = packages::members(&root)?;
     let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
     if let Some(name) = options.packages.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(cli::unknown("test: no package", name, &names).into());
@@ -86,7 +79,6 @@ fn parse(args: &[String]) -> std::result::Result<Options, String> {
                 }
                 options.stages.push(stage);
             }
-            "--help" | "-h" => options.help = true,
             "--" => options.runner_args.extend(args.by_ref().cloned()),
             flag if flag.starts_with('-') => {
                 return Err(cli::unknown("test: no option", flag, FLAGS));
@@ -127,32 +119,27 @@ impl Plan<'_> {
                 cargo.arg("clippy").args(self.packages()).arg("--all-targets");
                 cargo.args(["--", "-D", "warnings"]);
             }
-            "test" => {
-                let runner: &[&str] = if self.nextest { &["nextest", "run"] } else { &["test"] };
-                cargo.args(runner).args(self.packages());
-                // Doc tests are a stage of their own, because nextest does not run them.
-                if !self.nextest {
-                    cargo.args(["--lib", "--bins", "--tests"]);
-                }
+            "test" if self.nextest => {
+                cargo.args(["nextest", "run"]).args(self.packages());
                 cargo.args(&self.options.runner_args);
             }
-            "doctest" => {
-                // Naming a package without a library is an error to cargo, unlike --workspace.
-                let has_library = |member: &&Member| {
-                    member.has_library && self.options.packages.contains(&member.name)
-                };
-                if self.options.packages.is_empty() {
-                    cargo.args(["test", "--doc", "--workspace"]);
-                } else {
-                    let mut libraries = self.members.iter().filter(has_library).peekable();
-                    if libraries.peek().is_none() {
-                        return Step::Skip("the package has no library");
-                    }
-                    cargo.args(["test", "--doc"]);
-                    libraries.for_each(|member| {
-                        cargo.args(["--package", &member.name]);
-                    });
+            "test" => {
+                cargo.arg("test").args(self.packages());
+                // Doc tests are a stage of their own, because nextest does not run them.
+                if self.libraries().next().is_some() {
+                    cargo.arg("--lib");
                 }
+                cargo.args(["--bins", "--tests"]).args(&self.options.runner_args);
+            }
+            "doctest" if self.options.packages.is_empty() => {
+                cargo.args(["test", "--doc", "--workspace"]);
+            }
+            "doctest" => {
+                if self.libraries().next().is_none() {
+                    return Step::Skip("the package has no library");
+                }
+                cargo.args(["test", "--doc"]);
+                cargo.args(self.libraries().flat_map(|name| ["--package", name]));
             }
             "doc" => {
                 cargo.args(["doc", "--no-deps"]).args(self.packages());
@@ -165,6 +152,14 @@ impl Plan<'_> {
             cargo.env("CARGO_INCREMENTAL", "0");
         }
         Step::Run(cargo)
+    }
+
+    /// Packages with a library among those asked for. To name one without is an error to cargo
+    /// where a library is asked for, unlike `--workspace`.
+    fn libraries(&self) -> impl Iterator<Item = &str> {
+        let asked = |name| self.options.packages.is_empty() || self.options.packages.contains(name);
+        let libraries = self.members.iter().filter(|member| member.has_library);
+        libraries.filter(move |member| asked(&member.name)).map(|member| member.name.as_str())
     }
 
     fn packages(&self) -> Vec<&str> {
@@ -238,6 +233,7 @@ mod tests {
         assert_eq!(line(&options, true, "doctest"), "test --doc --package lib");
         let options = parse(&args("--package bin")).unwrap();
         assert_eq!(line(&options, true, "doctest"), "the package has no library");
+        assert_eq!(line(&options, false, "test"), "test --package bin --bins --tests");
     }
 
     #[test]

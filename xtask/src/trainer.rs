@@ -4,7 +4,7 @@
 //! manifest is named by its full path.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::{Result, spawn, workspace};
@@ -14,7 +14,7 @@ use crate::{Result, spawn, workspace};
 enum Build {
     /// Never built here.
     Missing,
-    /// A source is newer than the program.
+    /// A source is newer than the program, or gone.
     Stale,
     /// Nothing to do.
     Fresh,
@@ -24,8 +24,7 @@ enum Build {
 pub fn run(command: &str, args: &[String]) -> Result {
     let root = workspace::root();
     let program = format!("trainer{}", std::env::consts::EXE_SUFFIX);
-    let built = modified(&workspace::target_dir(&root).join("release").join(program));
-    let build = state(built, newest_source(&root));
+    let build = state(&workspace::target_dir(&root).join("release").join(program));
     match build {
         Build::Missing => {
             eprintln!("building the release trainer (first time: a few minutes)");
@@ -44,32 +43,20 @@ pub fn run(command: &str, args: &[String]) -> Result {
     spawn::become_command(cargo)
 }
 
-fn state(program: Option<SystemTime>, source: Option<SystemTime>) -> Build {
-    match (program, source) {
-        (None, _) => Build::Missing,
-        (Some(program), Some(source)) if source > program => Build::Stale,
-        (Some(_), _) => Build::Fresh,
-    }
+/// Compares a program with the sources that cargo lists beside it, in a file that ends in `.d`.
+fn state(program: &Path) -> Build {
+    let Some(built) = modified(program) else { return Build::Missing };
+    let listed = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let changed = |source: &PathBuf| modified(source).is_none_or(|time| time > built);
+    if sources(&listed).iter().any(changed) { Build::Stale } else { Build::Fresh }
 }
 
-/// When the youngest file that goes into the trainer was changed.
-fn newest_source(root: &Path) -> Option<SystemTime> {
-    let mut newest = modified(&root.join("Cargo.lock"));
-    let crates = fs::read_dir(root.join("crates")).ok()?;
-    for entry in crates.flatten() {
-        newest = newest.max(modified(&entry.path().join("Cargo.toml")));
-        newest = newest.max(newest_below(&entry.path().join("src")));
-    }
-    newest
-}
-
-fn newest_below(dir: &Path) -> Option<SystemTime> {
-    let entries = fs::read_dir(dir).ok()?;
-    let ages = entries.flatten().map(|entry| match entry.path() {
-        path if path.is_dir() => newest_below(&path),
-        path => modified(&path),
-    });
-    ages.max().flatten()
+/// The files behind `program: ` in the form of `make`, where a space in a name is `\ `.
+fn sources(listed: &str) -> Vec<PathBuf> {
+    let files = listed.lines().next().and_then(|line| line.split_once(": "));
+    // No name holds a null character.
+    let files = files.map_or("", |(_, files)| files).replace("\\ ", "\0");
+    files.split_whitespace().map(|file| file.replace('\0', " ").into()).collect()
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
@@ -82,18 +69,29 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_newer_source_makes_the_program_stale() {
-        let early = Some(SystemTime::UNIX_EPOCH);
-        let late = early.map(|time| time + Duration::from_secs(1));
-        assert_eq!(state(None, early), Build::Missing);
-        assert_eq!(state(early, late), Build::Stale);
-        assert_eq!(state(late, early), Build::Fresh);
-        assert_eq!(state(early, early), Build::Fresh);
-        assert_eq!(state(early, None), Build::Fresh);
+    fn sources_are_listed_as_for_make() {
+        let expected = ["/w/a b/lib.rs", "/w/c.toml"].map(PathBuf::from);
+        assert_eq!(sources("/t/trainer: /w/a\\ b/lib.rs /w/c.toml\n\n/w/c.toml:\n"), expected);
+        assert!(sources("").is_empty());
     }
 
     #[test]
-    fn this_workspace_has_sources() {
-        assert!(newest_source(&workspace::root()).is_some());
+    fn a_newer_or_missing_source_makes_the_program_stale() {
+        let dir = std::env::temp_dir().join(format!("xtask-state-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (program, source) = (dir.join("trainer"), dir.join("a b.rs"));
+        assert_eq!(state(&program), Build::Missing);
+        fs::write(&program, "").unwrap();
+        assert_eq!(state(&program), Build::Fresh, "nothing is known against it");
+        let name = source.display().to_string().replace(' ', "\\ ");
+        fs::write(dir.join("trainer.d"), format!("trainer: {name}\n")).unwrap();
+        assert_eq!(state(&program), Build::Stale);
+        let built = modified(&program).unwrap();
+        let file = fs::File::create(&source).unwrap();
+        for (seconds_later, expected) in [(0, Build::Fresh), (1, Build::Stale)] {
+            file.set_modified(built + Duration::from_secs(seconds_later)).unwrap();
+            assert_eq!(state(&program), expected);
+        }
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -4,7 +4,7 @@
 //! its tests need no folder on disk.
 
 mod hygiene;
-pub mod layers;
+mod layers;
 mod markdown;
 mod rust_rules;
 mod rust_source;

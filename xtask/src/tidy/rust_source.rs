@@ -54,6 +54,35 @@ pub fn attributes(lines: &[Line]) -> Vec<(usize, String)> {
     found
 }
 
+/// For each line, whether it is free of items under `#[cfg(test)]`.
+pub fn product(lines: &[Line]) -> Vec<bool> {
+    const MARK: &str = "#[cfg(test)]";
+    // Open brackets of the item that is passed over, if one is.
+    let mut depth: Option<usize> = None;
+    let mut is_product = |line: &Line| {
+        let mut rest = line.code.as_str();
+        if depth.is_none() {
+            let Some(at) = rest.find(MARK) else { return true };
+            rest = &rest[at + MARK.len()..];
+        }
+        let mut open = depth.unwrap_or(0);
+        for c in rest.chars() {
+            match c {
+                '{' | '(' | '[' => open += 1,
+                '}' | ')' | ']' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open == 0 && (c == '}' || c == ';') {
+                depth = None;
+                return false;
+            }
+        }
+        depth = Some(open);
+        false
+    };
+    lines.iter().map(&mut is_product).collect()
+}
+
 struct Splitter<'a> {
     rest: &'a str,
     lines: Vec<Line>,
@@ -81,9 +110,6 @@ impl Splitter<'_> {
     }
 
     fn last(&mut self) -> &mut Line {
-        if self.lines.is_empty() {
-            self.lines.push(Line::default());
-        }
         let at = self.lines.len() - 1;
         &mut self.lines[at]
     }
@@ -235,6 +261,15 @@ mod tests {
         let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 2, 4]);
         assert_eq!(found[1].1, "cfg_attr(x,\n  b(\"\", [1]))");
+    }
+
+    #[test]
+    fn an_item_under_test_ends_where_it_ends() {
+        let is_product = |source: &str| product(&lines(source));
+        assert_eq!(is_product("#[cfg(test)]\nmod tests;\na"), [false, false, true]);
+        assert_eq!(is_product("#[cfg(test)] use a::{b};\na"), [false, true]);
+        let nested = "a\n#[cfg(test)]\nfn f(x: [u8; 2]) {\n  { \"}\" }\n}\nb";
+        assert_eq!(is_product(nested), [true, false, false, false, false, true]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::iter::successors;
 use std::path::Path;
 use std::process::Command;
 
@@ -75,9 +76,8 @@ impl Tree {
     }
 
     /// Names of the files that lie directly in `dir`.
-    fn names_in<'a>(&'a self, dir: &'a str) -> impl Iterator<Item = &'a str> {
-        let here = move |file: &&File| parent(&file.path) == dir;
-        self.files.iter().filter(here).map(|file| name(&file.path))
+    fn names_in(&self, dir: &str) -> impl Iterator<Item = &str> {
+        self.files.iter().filter(move |file| parent(&file.path) == dir).map(|file| name(&file.path))
     }
 }
 
@@ -114,21 +114,12 @@ fn golden(tree: &Tree) -> Vec<Fault> {
         if !is_data || !judged.insert(dir) {
             continue;
         }
-        let mut above = Some(dir);
-        let explained = loop {
-            match above {
-                Some(dir) if dir.len() >= top.len() => {
-                    let has = |wanted: fn(&str) -> bool| tree.names_in(dir).any(wanted);
-                    if has(|name| name.starts_with("make_") && name.ends_with(".py"))
-                        && has(|name| name == "versions.json")
-                    {
-                        break true;
-                    }
-                    above = Some(parent(dir));
-                }
-                _ => break false,
-            }
-        };
+        let mut above =
+            successors(Some(dir), |dir| Some(parent(dir))).take_while(|dir| dir.len() >= top.len());
+        let explained = above.any(|dir| {
+            tree.names_in(dir).any(|name| name.starts_with("make_") && name.ends_with(".py"))
+                && tree.names_in(dir).any(|name| name == "versions.json")
+        });
         if !explained {
             let what = "golden data without a make_*.py and a versions.json beside it";
             let hint = "commit the script that made it and the versions of the libraries it used";

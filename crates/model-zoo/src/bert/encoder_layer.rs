@@ -4,7 +4,7 @@ use tensor_core::{Context, Tensor};
 
 use super::config::BertConfig;
 use crate::error::Result;
-use crate::layers::{Activation, LayerNorm, Linear, MultiHeadAttention};
+use crate::layers::{Activation, LayerNorm, Linear, MultiHeadAttention, Sight};
 use crate::weights::{Builder, Init};
 
 /// Self-attention and feed-forward parts of a layer.
@@ -58,7 +58,7 @@ impl BertLayer {
         x: &Tensor,
         key_mask: Option<&Tensor>,
     ) -> tensor_core::Result<Tensor> {
-        let mixed = self.attention.forward(ctx, x, false, key_mask)?;
+        let mixed = self.attention.forward(ctx, x, Sight::masked(key_mask))?;
         let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
         let x = self.attention_norm.forward(ctx, &x)?;
         let inner = self.activation.forward(&self.intermediate.forward(ctx, &x)?)?;

@@ -7,6 +7,25 @@ use tensor_core::{AttentionOptions, Context, Tensor, attention};
 
 use super::linear::Linear;
 
+/// Which positions each position sees; all of them by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sight<'a> {
+    /// Query `i` sees positions up to `i + (Tk - Tq)`, which is also right when the memory is a
+    /// cache that ends with the keys of the queries.
+    pub causal: bool,
+    /// `(B, Tk)`, nonzero where a position may be seen; what lies behind a zero is never read.
+    pub key_mask: Option<&'a Tensor>,
+    /// Added to the scores, broadcast to `(B, H, Tq, Tk)`; `-inf` hides a position.
+    pub bias: Option<&'a Tensor>,
+}
+
+impl<'a> Sight<'a> {
+    /// All positions that `key_mask` shows.
+    pub fn masked(key_mask: Option<&'a Tensor>) -> Self {
+        Self { key_mask, ..Self::default() }
+    }
+}
+
 /// Projected keys and values, each `(B, T, H, D)`: what a cache keeps.
 #[derive(Debug, Clone)]
 pub struct KeyValue {
@@ -70,16 +89,13 @@ impl MultiHeadAttention {
 
     /// Attends from `x` `(B, Tq, W)` to `memory`, which has `Tk` positions.
     ///
-    /// With `causal`, query `i` sees positions up to `i + (Tk - Tq)`, which is also right when
-    /// `memory` is a cache that ends with the keys of `x`. `key_mask` `(B, Tk)` is nonzero where
-    /// a position may be seen; what lies behind a zero is never read.
+    /// `sight` says what each position sees.
     pub fn attend(
         &self,
         ctx: &Context,
         x: &Tensor,
         memory: &KeyValue,
-        causal: bool,
-        key_mask: Option<&Tensor>,
+        sight: Sight<'_>,
     ) -> tensor_core::Result<Tensor> {
         let query = self.split(&self.query.forward(ctx, x)?)?;
         let head_width = query.shape()[3];
@@ -89,9 +105,9 @@ impl MultiHeadAttention {
         };
         let options = AttentionOptions {
             scale: (head_width as f64).powf(-0.5),
-            causal,
-            key_mask: key_mask.cloned(),
-            bias: None,
+            causal: sight.causal,
+            key_mask: sight.key_mask.cloned(),
+            bias: sight.bias.cloned(),
             dropout,
         };
         let mixed = attention(&query, &memory.key, &memory.value, &options)?;
@@ -103,11 +119,10 @@ impl MultiHeadAttention {
         &self,
         ctx: &Context,
         x: &Tensor,
-        causal: bool,
-        key_mask: Option<&Tensor>,
+        sight: Sight<'_>,
     ) -> tensor_core::Result<Tensor> {
         let memory = self.keys_values(ctx, x)?;
-        self.attend(ctx, x, &memory, causal, key_mask)
+        self.attend(ctx, x, &memory, sight)
     }
 
     /// `(B, T, H * D)` to `(B, T, H, D)`.

@@ -14,10 +14,10 @@ mod padding;
 mod stack;
 
 pub(crate) use activation::Activation;
-pub(crate) use attention::{KeyValue, MultiHeadAttention};
+pub(crate) use attention::{KeyValue, MultiHeadAttention, Sight};
 pub(crate) use conv1d::Conv1d;
 pub(crate) use embedding::Embedding;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
-pub(crate) use padding::{length_mask, zero_beyond};
+pub(crate) use padding::{length_mask, window_bias, zero_beyond};
 pub(crate) use stack::LayerStack;

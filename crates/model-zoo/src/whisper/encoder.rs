@@ -6,7 +6,9 @@ use super::config::WhisperConfig;
 use super::layer::{EncoderLayer, norm};
 use crate::config::ModelConfig;
 use crate::error::{Result, ZooError};
-use crate::layers::{Activation, Conv1d, LayerNorm, LayerStack, length_mask, zero_beyond};
+use crate::layers::{
+    Activation, Conv1d, LayerNorm, LayerStack, Sight, length_mask, window_bias, zero_beyond,
+};
 use crate::weights::{Builder, Init};
 
 /// What the encoder reads.
@@ -18,6 +20,12 @@ pub struct EncoderInput<'a> {
     /// batch of unequal clips gives what each clip gives alone. `None`: all frames are valid,
     /// which is how the published models see clips padded to 30 s.
     pub frame_lengths: Option<&'a [usize]>,
+    /// Positions (of 20 ms) that each position sees to either side. `None`: all, as the published
+    /// models do. A model from scratch that sees little learns sounds rather than sentences.
+    pub attention_window: Option<usize>,
+    /// Number of the first position, 0 in the published models. Training from scratch shifts it
+    /// at random, so that nothing is learnt about absolute times.
+    pub first_position: usize,
     /// Whether to return the state before every layer too.
     pub output_hidden_states: bool,
 }
@@ -25,7 +33,13 @@ pub struct EncoderInput<'a> {
 impl<'a> EncoderInput<'a> {
     /// Features whose frames are all valid; only the last state is returned.
     pub fn new(input_features: &'a Tensor) -> Self {
-        Self { input_features, frame_lengths: None, output_hidden_states: false }
+        Self {
+            input_features,
+            frame_lengths: None,
+            attention_window: None,
+            first_position: 0,
+            output_hidden_states: false,
+        }
     }
 }
 
@@ -116,7 +130,8 @@ impl WhisperEncoder {
 
         // 2. Positions.
         let positions = x.shape()[1];
-        let embedding = ctx.param(&self.embed_positions).narrow(0, 0, positions)?;
+        let embedding =
+            ctx.param(&self.embed_positions).narrow(0, input.first_position, positions)?;
         let x = ctx.dropout(&x.add(&embedding)?, self.dropout)?;
         let lengths = match &frames {
             Some(frames) => frames.iter().map(|frames| frames.div_ceil(2)).collect(),
@@ -125,10 +140,15 @@ impl WhisperEncoder {
         let key_mask = length_mask(&lengths, positions, x.device())?;
 
         // 3. Layers.
+        let bias = match input.attention_window {
+            Some(window) => Some(window_bias(window, positions)?.to_dtype(x.dtype())?),
+            None => None,
+        };
         let keep = input.output_hidden_states;
         let (x, mut hidden_states) =
             self.layers.forward(ctx, vec![x], keep, move |layer, ctx, inputs| {
-                layer.forward(ctx, &inputs[0], key_mask.as_ref())
+                let (key_mask, bias) = (key_mask.as_ref(), bias.as_ref());
+                layer.forward(ctx, &inputs[0], Sight { causal: false, key_mask, bias })
             })?;
         let last_hidden_state = self.layer_norm.forward(ctx, &x)?;
         if keep {
@@ -149,7 +169,12 @@ impl WhisperEncoder {
             let detail = format!("input_features has {bands} mel bands, expected {}", self.n_mels);
             return Err(ZooError::shape(place, detail));
         }
-        let longest = 2 * self.embed_positions.shape()[0];
+        let all = self.embed_positions.shape()[0];
+        let Some(left) = all.checked_sub(input.first_position) else {
+            let detail = format!("first_position is {}, expected 0 to {all}", input.first_position);
+            return Err(ZooError::shape(place, detail));
+        };
+        let longest = 2 * left;
         if frames == 0 || frames > longest {
             let detail = format!("input_features has {frames} frames, expected 1 to {longest}");
             return Err(ZooError::shape(place, detail).hint("cut longer clips into windows"));

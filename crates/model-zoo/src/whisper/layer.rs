@@ -5,7 +5,7 @@ use tensor_core::{Context, Tensor};
 use super::cache::LayerCache;
 use super::config::WhisperConfig;
 use crate::error::Result;
-use crate::layers::{Activation, KeyValue, LayerNorm, Linear, MultiHeadAttention};
+use crate::layers::{Activation, KeyValue, LayerNorm, Linear, MultiHeadAttention, Sight};
 use crate::weights::{Builder, Init};
 
 /// `norm_eps` of every norm in Whisper; `transformers` leaves it at torch's default.
@@ -36,15 +36,15 @@ impl EncoderLayer {
         })
     }
 
-    /// States `(B, T, D)` to `(B, T, D)`; `key_mask` `(B, T)` is nonzero where a position counts.
+    /// States `(B, T, D)` to `(B, T, D)`.
     pub(super) fn forward(
         &self,
         ctx: &Context,
         x: &Tensor,
-        key_mask: Option<&Tensor>,
+        sight: Sight<'_>,
     ) -> tensor_core::Result<Tensor> {
         let normed = self.self_attn_layer_norm.forward(ctx, x)?;
-        let mixed = self.self_attn.forward(ctx, &normed, false, key_mask)?;
+        let mixed = self.self_attn.forward(ctx, &normed, sight)?;
         let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
         self.feed_forward.forward(ctx, &x)
     }
@@ -133,10 +133,11 @@ impl DecoderLayer {
         [own, memory]: [&KeyValue; 2],
         key_mask: Option<&Tensor>,
     ) -> tensor_core::Result<Tensor> {
-        let mixed = self.self_attn.attend(ctx, normed, own, true, None)?;
+        let mixed =
+            self.self_attn.attend(ctx, normed, own, Sight { causal: true, ..Sight::default() })?;
         let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
         let normed = self.encoder_attn_layer_norm.forward(ctx, &x)?;
-        let mixed = self.encoder_attn.attend(ctx, &normed, memory, false, key_mask)?;
+        let mixed = self.encoder_attn.attend(ctx, &normed, memory, Sight::masked(key_mask))?;
         let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
         self.feed_forward.forward(ctx, &x)
     }

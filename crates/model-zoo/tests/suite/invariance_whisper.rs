@@ -28,7 +28,7 @@ fn clips(lengths: &[usize], bands: usize) -> (Vec<Tensor>, Tensor) {
 
 fn encode(model: &Whisper, ctx: &Context, x: &Tensor, lengths: Option<&[usize]>) -> EncoderOutput {
     let input =
-        EncoderInput { input_features: x, frame_lengths: lengths, output_hidden_states: true };
+        EncoderInput { frame_lengths: lengths, output_hidden_states: true, ..EncoderInput::new(x) };
     model.encode(ctx, &input).unwrap()
 }
 
@@ -54,6 +54,53 @@ fn clip_in_a_padded_batch_gives_what_it_gives_alone() {
     verdict.finish("padded batch");
     let all = together.last_hidden_state.to_vec::<f32>().unwrap();
     assert!(all.iter().all(|v| v.is_finite()), "padding leaked into the output");
+}
+
+#[test]
+fn window_hides_what_is_farther_away() {
+    let model = model(&small_whisper()); // two layers
+    let encode = |x: &Tensor, attention_window| {
+        let input = EncoderInput { attention_window, ..EncoderInput::new(x) };
+        model.encode(&eval(), &input).unwrap().last_hidden_state.to_vec::<f32>().unwrap()
+    };
+    let x = noise(&[1, 5, 20], 3);
+    assert_eq!(encode(&x, Some(10)), encode(&x, None));
+
+    // Position 9 reads frames from 17 on; two windows of 2 carry that to position 5 and no farther.
+    let end = noise(&[1, 5, 2], 4);
+    let changed = Tensor::cat(&[&x.narrow(2, 0, 18).unwrap(), &end], 2).unwrap();
+    let (before, after) = (encode(&x, Some(2)), encode(&changed, Some(2)));
+    let width = before.len() / 10;
+    let differs = |t: usize| before[t * width..][..width] != after[t * width..][..width];
+    let seen: Vec<usize> = (0..10).filter(|&t| differs(t)).collect();
+    assert_eq!(seen.last(), Some(&9));
+    assert!(seen[0] >= 4 && seen[0] <= 5, "{seen:?}");
+    assert!(encode(&changed, None)[0] != encode(&x, None)[0]);
+}
+
+#[test]
+fn first_position_numbers_the_others() {
+    let model = model(&small_whisper());
+    let x = noise(&[1, 5, 8], 3);
+    let encode = |first_position| {
+        let input = EncoderInput { first_position, ..EncoderInput::new(&x) };
+        model
+            .encode(&eval(), &input)
+            .map(|output| output.last_hidden_state.to_vec::<f32>().unwrap())
+    };
+    let shifted = encode(3).unwrap();
+    assert_ne!(shifted, encode(0).unwrap());
+
+    let table = model.parameters().get("model.encoder.embed_positions.weight").unwrap();
+    let (value, count) = (table.value(), table.shape()[0]);
+    let rolled =
+        Tensor::cat(&[&value.narrow(0, 3, count - 3).unwrap(), &value.narrow(0, 0, 3).unwrap()], 0);
+    table.set(&rolled.unwrap()).unwrap();
+    assert_eq!(encode(0).unwrap(), shifted);
+
+    let text = encode(count + 1).unwrap_err().to_string();
+    assert!(text.contains("first_position is") && text.contains("expected 0 to"), "{text}");
+    assert!(encode(count - 3).unwrap_err().to_string().contains("8 frames, expected 1 to 6"));
 }
 
 #[test]
@@ -170,8 +217,7 @@ fn every_frame_count_up_to_the_limit_is_accepted() {
 fn inputs_that_do_not_fit_are_refused_with_numbers() {
     let model = model(&small_whisper());
     let refuse = |x: &Tensor, lengths: Option<&[usize]>| {
-        let input =
-            EncoderInput { input_features: x, frame_lengths: lengths, output_hidden_states: false };
+        let input = EncoderInput { frame_lengths: lengths, ..EncoderInput::new(x) };
         model.encode(&eval(), &input).unwrap_err().to_string()
     };
     assert_eq!(

@@ -1,13 +1,17 @@
-//! `data validate`, `data describe` and `data tokenizer`.
+//! `data validate`, `data describe`, `data tokenizer` and `data align`.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
-use crate::manifest::{ValidationOptions, describe, read, read_all, validate};
+use crate::manifest::{ManifestSpec, ValidationOptions, describe, read, read_all, validate};
 use crate::recipe::resolve_path;
+use crate::systems;
 use crate::tokenizer_training::{TokenizerKind, TokenizerOptions, save, train_tokenizer};
 
 /// Checks and describes manifests, and trains tokenizers on them.
@@ -19,6 +23,21 @@ pub enum DataCommand {
     Describe(DescribeArgs),
     /// Train a tokenizer on the texts.
     Tokenizer(TokenizerArgs),
+    /// Add the time at which each word ends, as the CTC head of an `asr` run hears it.
+    Align(AlignArgs),
+}
+
+/// Arguments of `data align`.
+#[derive(Debug, Clone, Args)]
+pub struct AlignArgs {
+    /// Run folder of the task `asr` whose recipe has a `loss.ctc_weight`
+    pub run: PathBuf,
+    /// Manifest; with `file.jsonl#split=train` the lines of one split get times
+    #[arg(long)]
+    pub manifest: String,
+    /// Manifest to write: all lines, with `word_ends` in seconds
+    #[arg(long)]
+    pub out: PathBuf,
 }
 
 /// Arguments of `data validate`.
@@ -83,6 +102,7 @@ impl DataCommand {
             Self::Validate(args) => run_validate(args, out),
             Self::Describe(args) => run_describe(args, out),
             Self::Tokenizer(args) => run_tokenizer(args, out),
+            Self::Align(args) => run_align(args, out),
         }
     }
 }
@@ -162,6 +182,42 @@ fn run_tokenizer(args: &TokenizerArgs, out: &mut dyn Write) -> anyhow::Result<()
         tokenizer.get_vocab_size(true),
         texts.len(),
         n_tokens as f64 / n_words.max(1) as f64
+    )?;
+    Ok(())
+}
+
+fn run_align(args: &AlignArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let spec = ManifestSpec::parse(&args.manifest)?;
+    let aligned = systems::align(&args.run, &args.manifest)?;
+    let mut ends: HashMap<usize, Option<Vec<f64>>> =
+        aligned.into_iter().map(|(utterance, ends)| (utterance.place.line, ends)).collect();
+    let text = std::fs::read_to_string(&spec.path)
+        .with_context(|| format!("{}: cannot read manifest", spec.path.display()))?;
+    let (mut lines, mut with, mut without) = (String::new(), 0, 0);
+    for (index, line) in text.lines().enumerate() {
+        let Some(ends) = ends.remove(&(index + 1)) else {
+            lines.push_str(line);
+            lines.push('\n');
+            continue;
+        };
+        let mut fields: Map<String, Value> = serde_json::from_str(line)?;
+        match ends {
+            // To 10 ms, the step of the features.
+            Some(ends) => {
+                let ends = ends.iter().map(|seconds| (seconds * 100.0).round() / 100.0);
+                fields.insert("word_ends".into(), ends.collect::<Vec<f64>>().into());
+                with += 1;
+            }
+            None => without += 1,
+        }
+        lines.push_str(&serde_json::to_string(&fields)?);
+        lines.push('\n');
+    }
+    crate::atomic::write(&args.out, |file| Ok(file.write_all(lines.as_bytes())?))?;
+    writeln!(
+        out,
+        "{}: {with} lines aligned, {without} whose text does not fit",
+        args.out.display()
     )?;
     Ok(())
 }

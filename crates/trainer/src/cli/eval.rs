@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use super::on_threads;
 use crate::recipe::Recipe;
@@ -23,15 +23,7 @@ pub(super) struct EvalArgs {
 }
 
 pub(super) fn run(args: &EvalArgs) -> anyhow::Result<()> {
-    let path = args.run.join("recipe.toml");
-    ensure!(
-        path.exists(),
-        "{}: not there, expected a run folder (hint: runs/NAME, as train prints it)",
-        path.display()
-    );
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{}: cannot read", path.display()))?;
-    let mut recipe = Recipe::from_text(&text)?;
+    let mut recipe = Recipe::of_run(&args.run)?;
     if !args.data.is_empty() {
         recipe.data.test = args.data.clone();
     }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -98,6 +98,23 @@ impl Recipe {
         }
         refuse(&problems)?;
         resolve(layers, path)
+    }
+
+    /// The resolved recipe of a run folder.
+    ///
+    /// # Errors
+    ///
+    /// When the folder holds no run, and as [`from_text`](Self::from_text).
+    pub fn of_run(run: &Path) -> anyhow::Result<Self> {
+        let path = run.join("recipe.toml");
+        ensure!(
+            path.exists(),
+            "{}: not there, expected a run folder (hint: runs/NAME, as train prints it)",
+            path.display()
+        );
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("{}: cannot read", path.display()))?;
+        Self::from_text(&text)
     }
 
     /// Reads the text of a resolved recipe back, as it is kept in a run folder.

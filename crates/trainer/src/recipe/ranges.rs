@@ -91,6 +91,8 @@ fn check_data(recipe: &Recipe, checks: &mut Checks) {
     }
     let warp = recipe.augment.vocal_tract;
     checks.require("augment.vocal_tract", (0.0..=0.5).contains(&warp), warp, "from 0 to 0.5");
+    let splice = recipe.augment.splice;
+    checks.require("augment.splice", (0.0..=1.0).contains(&splice), splice, "from 0 to 1");
     checks.below_one("augment.token_noise", recipe.augment.token_noise);
 }
 

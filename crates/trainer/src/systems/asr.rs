@@ -75,6 +75,17 @@ pub(super) fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
     test_scores(recipe, &task, &utterances, &heard)
 }
 
+/// When each word of a manifest's utterances ends, by the best checkpoint of a run.
+pub(super) fn align(
+    run: &Path,
+    recipe: &Recipe,
+    spec: &str,
+) -> anyhow::Result<Vec<(Utterance, Option<Vec<f64>>)>> {
+    let task = AsrTask::new(recipe)?;
+    restore(run, recipe, task.parameters())?;
+    task.word_ends(spec)
+}
+
 /// Word error rates over all utterances, and over those by speakers seen and unseen in training.
 fn test_scores(
     recipe: &Recipe,

@@ -7,13 +7,14 @@ mod teach_whisper;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use model_zoo::Parameters;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::present::write_transcripts;
 use crate::host::{Host, Stopped};
 use crate::log::ProgressMode;
+use crate::manifest::Utterance;
 use crate::recipe::{Recipe, Resolved, Task};
 use crate::report::Table;
 use crate::tasks::Scores;
@@ -94,6 +95,17 @@ pub fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
         Task::TeachWhisper => teach_whisper::evaluate(run, recipe),
         Task::FinetuneText => finetune_text::evaluate(run, recipe),
     }
+}
+
+/// When each word of a manifest's utterances ends, in seconds, by the CTC head of an `asr` run.
+///
+/// # Errors
+///
+/// When the folder holds no finished `asr` run with a CTC head, or an utterance cannot be read.
+pub fn align(run: &Path, spec: &str) -> anyhow::Result<Vec<(Utterance, Option<Vec<f64>>)>> {
+    let recipe = Recipe::of_run(run)?;
+    ensure!(matches!(recipe.task, Task::Asr), "{}: expected a run of the task asr", run.display());
+    asr::align(run, &recipe, spec)
 }
 
 /// Sets the parameters of a run from its last checkpoint.

@@ -71,6 +71,9 @@ pub struct Augment {
     /// Vocal tract length perturbation: largest deviation of the frequency factor from 1, in
     /// [0, 0.5]; 0 leaves the voice alone.
     pub vocal_tract: f64,
+    /// Number the encoder's positions of `asr` from a random start, one draw a batch, so that it
+    /// learns nothing about absolute times.
+    pub position_shift: bool,
     /// SpecAugment: time masks per utterance.
     pub time_masks: usize,
     /// SpecAugment: longest time mask, in 10 ms frames.
@@ -79,6 +82,10 @@ pub struct Augment {
     pub freq_masks: usize,
     /// SpecAugment: widest frequency mask, in mel bands.
     pub freq_mask_width: usize,
+    /// Share of the utterances of `asr` in which about half of the words are replaced, sound and
+    /// text, by words of the same speaker, in [0, 1]; needs `word_ends` in the manifest (`data
+    /// align`) and `speaker`.
+    pub splice: f64,
     /// Share of the decoder's input tokens of `asr` that are replaced by random ones, in [0, 1),
     /// so that it listens rather than guesses.
     pub token_noise: f64,
@@ -89,10 +96,12 @@ impl Default for Augment {
         Self {
             speed: vec![1.0],
             vocal_tract: 0.0,
+            position_shift: false,
             time_masks: 0,
             time_mask_width: 40,
             freq_masks: 0,
             freq_mask_width: 15,
+            splice: 0.0,
             token_noise: 0.0,
         }
     }

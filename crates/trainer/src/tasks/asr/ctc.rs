@@ -3,9 +3,13 @@
 //! It teaches the encoder of a model from scratch to listen before the decoder has learnt to
 //! align, and says what the encoder hears without the decoder's guesses.
 
+use std::ops::Range;
+
 use model_zoo::Parameters;
 use model_zoo::whisper::{EncoderOutput, Whisper};
 use tensor_core::{Context, DType, Device, Philox, Tensor, Var, ctc_loss};
+
+use super::align::forced_alignment;
 
 /// A linear map from encoder states to the vocabulary.
 pub(super) struct CtcHead {
@@ -51,6 +55,23 @@ impl CtcHead {
         let best = logits.argmax(-1)?.to_vec::<i64>()?;
         let rows = best.chunks(logits.shape()[1].max(1)).zip(&memory.lengths);
         Ok(rows.map(|(row, &length)| collapse(&row[..length], self.blank)).collect())
+    }
+
+    /// Encoder positions of each label of each item; `None` where the labels do not fit.
+    pub(super) fn align<'a>(
+        &self,
+        memory: &EncoderOutput,
+        labels: impl Iterator<Item = &'a [u32]>,
+    ) -> anyhow::Result<Vec<Option<Vec<Range<usize>>>>> {
+        let log_probs = self.logits(&Context::eval(), memory)?.log_softmax()?;
+        let (positions, vocab) = (log_probs.shape()[1], log_probs.shape()[2]);
+        let values = log_probs.to_vec::<f32>()?;
+        let rows = values.chunks((positions * vocab).max(1)).zip(&memory.lengths).zip(labels);
+        Ok(rows
+            .map(|((row, &length), labels)| {
+                forced_alignment(&row[..length * vocab], vocab, labels, self.blank)
+            })
+            .collect())
     }
 
     fn logits(&self, ctx: &Context, memory: &EncoderOutput) -> anyhow::Result<Tensor> {

@@ -8,6 +8,7 @@ use model_zoo::Tokenizer;
 use model_zoo::whisper::shift_tokens_right;
 use tensor_core::{Device, Philox, Tensor};
 
+use super::splice::Splicer;
 use crate::dataset::audio::{FeatureStore, collate};
 use crate::dataset::text::text_of;
 use crate::losses::IGNORED;
@@ -20,15 +21,27 @@ const FEATURE_MEMORY: usize = 1 << 30;
 
 /// Random stream of token noise; dropout and other draws have theirs elsewhere.
 const NOISE_STREAM: u64 = 4 << 60;
+/// Random stream of position shifts.
+const SHIFT_STREAM: u64 = 6 << 60;
+/// Random stream of splicing.
+const SPLICE_STREAM: u64 = 5 << 60;
 
 /// Utterances with their transcripts as labels.
 pub(super) struct Transcribed {
     pub(super) utterances: Arc<Vec<Utterance>>,
     pub(super) features: FeatureStore,
+    /// Transcripts, as the recipe wants them.
+    pub(super) texts: Vec<String>,
+    pub(super) spelled: Vec<Spelled>,
+}
+
+/// A transcript in tokens.
+#[derive(Clone)]
+pub(super) struct Spelled {
     /// Prompt after the start token, text, end token.
-    pub(super) labels: Vec<Vec<i64>>,
+    pub(super) labels: Vec<i64>,
     /// Text alone.
-    pub(super) text_ids: Vec<Vec<u32>>,
+    pub(super) text_ids: Vec<u32>,
 }
 
 impl Transcribed {
@@ -39,27 +52,24 @@ impl Transcribed {
         n_mels: usize,
     ) -> anyhow::Result<Self> {
         let utterances = Arc::new(utterances);
-        let mut labels = Vec::with_capacity(utterances.len());
-        let mut text_ids = Vec::with_capacity(utterances.len());
+        let mut texts = Vec::with_capacity(utterances.len());
+        let mut spelled = Vec::with_capacity(utterances.len());
         for utterance in utterances.iter() {
-            // The blank before the first word is how Whisper's vocabulary begins a text.
-            let text = format!(" {}", text_of(utterance, &recipe.data)?.trim());
-            let ids = words.tokenizer.encode(&text, false)?;
-            let prompt = words.prompt[1..].iter().chain(&ids).chain([&words.end]);
-            let row: Vec<i64> = prompt.map(|&id| i64::from(id)).collect();
+            let text = text_of(utterance, &recipe.data)?.trim().to_string();
+            let row = words.spell(&text)?;
             ensure!(
-                row.len() <= words.longest,
+                row.labels.len() <= words.longest,
                 "{}: transcript has {} tokens with its prompt, expected at most {} (hint: \
                  max_target_positions of the model's config)",
                 utterance.place,
-                row.len(),
+                row.labels.len(),
                 words.longest
             );
-            labels.push(row);
-            text_ids.push(ids);
+            texts.push(text);
+            spelled.push(row);
         }
         let features = FeatureStore::new(utterances.clone(), n_mels, FEATURE_MEMORY);
-        Ok(Self { utterances, features, labels, text_ids })
+        Ok(Self { utterances, features, texts, spelled })
     }
 }
 
@@ -71,6 +81,18 @@ pub(super) struct Words {
     pub(super) end: u32,
     pub(super) pad: u32,
     pub(super) longest: usize,
+    /// Frames that the encoder has positions for.
+    pub(super) most_frames: usize,
+}
+
+impl Words {
+    /// A transcript in tokens.
+    fn spell(&self, text: &str) -> anyhow::Result<Spelled> {
+        // The blank before the first word is how Whisper's vocabulary begins a text.
+        let text_ids = self.tokenizer.encode(&format!(" {text}"), false)?;
+        let labels = self.prompt[1..].iter().chain(&text_ids).chain([&self.end]);
+        Ok(Spelled { labels: labels.map(|&id| i64::from(id)).collect(), text_ids })
+    }
 }
 
 /// One forward pass of speech recognition.
@@ -83,6 +105,8 @@ pub struct AsrBatch {
     pub(super) n_labels: usize,
     pub(super) text_ids: Vec<Vec<u32>>,
     seconds: f64,
+    /// Number of the encoder's first position.
+    pub(super) first_position: usize,
     /// Whether the decoder has no part in this batch.
     pub(super) ctc_only: bool,
 }
@@ -96,6 +120,9 @@ pub struct AsrSource {
     masks: SpecAugment,
     /// Share of decoder inputs that are replaced, and by ids below what.
     noise: (f64, u32),
+    position_shift: bool,
+    /// Share of utterances that are spliced.
+    splice: Option<(f64, Splicer)>,
     /// Micro-batches before the decoder joins.
     ctc_only: u64,
     seed: u64,
@@ -103,9 +130,23 @@ pub struct AsrSource {
 
 impl AsrSource {
     /// Batches of `train`, augmented as the recipe says.
-    pub(super) fn new(train: Transcribed, words: Arc<Words>, recipe: &Recipe) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When words shall be spliced and the manifests do not say where they are.
+    pub(super) fn new(
+        train: Transcribed,
+        words: Arc<Words>,
+        recipe: &Recipe,
+    ) -> anyhow::Result<Self> {
         let augment = &recipe.augment;
-        Self {
+        let splice = match augment.splice > 0.0 {
+            true => Some((augment.splice, Splicer::new(&train.utterances, &train.texts)?)),
+            false => None,
+        };
+        Ok(Self {
+            splice,
+            position_shift: augment.position_shift,
             speed: SpeedPerturb { factors: augment.speed.clone() },
             vocal_tract: VocalTract { max_warp: augment.vocal_tract },
             masks: SpecAugment {
@@ -120,21 +161,20 @@ impl AsrSource {
             seed: recipe.seed,
             train,
             words,
-        }
+        })
     }
 
-    /// These utterances with given features, without noise.
+    /// Sounds with their transcripts as a batch, without noise.
     pub(super) fn batch(
         &self,
-        data: &Transcribed,
-        items: &[usize],
-        features: Vec<Arc<Features>>,
+        features: &[Arc<Features>],
+        spelled: Vec<Spelled>,
     ) -> anyhow::Result<AsrBatch> {
-        let (input_features, frame_lengths) = collate(&features)?;
-        let longest = items.iter().map(|&item| data.labels[item].len()).max().unwrap_or(0);
-        let (mut inputs, mut labels) = (Vec::new(), Vec::new());
-        for &item in items {
-            let mut row = data.labels[item].clone();
+        let (input_features, frame_lengths) = collate(features)?;
+        let longest = spelled.iter().map(|row| row.labels.len()).max().unwrap_or(0);
+        let (mut inputs, mut labels, mut text_ids) = (Vec::new(), Vec::new(), Vec::new());
+        for Spelled { labels: mut row, text_ids: ids } in spelled {
+            text_ids.push(ids);
             row.resize(longest, IGNORED);
             inputs.extend(shift_tokens_right(&row, self.words.pad, self.words.prompt[0]));
             labels.extend(row);
@@ -143,17 +183,41 @@ impl AsrSource {
         Ok(AsrBatch {
             seconds: frame_lengths.iter().sum::<usize>() as f64 / 100.0,
             ctc_only: false,
+            first_position: 0,
             input_features,
             frame_lengths,
-            decoder_input_ids: Tensor::from_vec(inputs, &[items.len(), longest], Device::Cpu)?,
-            labels: Tensor::from_vec(labels, &[items.len() * longest], Device::Cpu)?,
+            decoder_input_ids: Tensor::from_vec(inputs, &[features.len(), longest], Device::Cpu)?,
+            labels: Tensor::from_vec(labels, &[features.len() * longest], Device::Cpu)?,
             n_labels,
-            text_ids: items.iter().map(|&item| data.text_ids[item].clone()).collect(),
+            text_ids,
         })
     }
 }
 
 impl AsrSource {
+    /// Sound and transcript of a training utterance under draw number `draw`.
+    fn example(&self, item: usize, draw: u64) -> anyhow::Result<(Features, Spelled)> {
+        let speed = self.speed.factor(self.seed, draw);
+        if let Some((share, splicer)) = &self.splice {
+            let mut rng = Philox::new(self.seed, SPLICE_STREAM | draw);
+            if f64::from(rng.uniform()) < *share {
+                let features_of = |item| self.train.features.get(item, speed);
+                if let Some((features, text)) =
+                    splicer.splice(item, speed, &mut rng, features_of)?
+                {
+                    let spelled = self.words.spell(&text)?;
+                    let fits = spelled.labels.len() <= self.words.longest
+                        && features.n_frames <= self.words.most_frames;
+                    if fits {
+                        return Ok((features, spelled));
+                    }
+                }
+            }
+        }
+        let clean = self.train.features.get(item, speed)?;
+        Ok((Features::clone(&clean), self.train.spelled[item].clone()))
+    }
+
     /// Replaces a share of the decoder's inputs, the prompt excepted, by random ids.
     fn noisy(&self, mut inputs: Vec<i64>, width: usize, number: u64) -> Vec<i64> {
         let mut rng = Philox::new(self.seed, NOISE_STREAM | number);
@@ -173,21 +237,27 @@ impl BatchSource for AsrSource {
     type Batch = AsrBatch;
 
     fn make(&self, number: u64, items: &[usize]) -> anyhow::Result<AsrBatch> {
-        let features = items
+        let examples = items
             .iter()
             .enumerate()
             .map(|(k, &item)| {
                 // One number for each item of each micro-batch; no batch has 2^20 items.
                 let draw = (number << 20) + k as u64;
-                let clean = self.train.features.get(item, self.speed.factor(self.seed, draw))?;
-                let mut features = Features::clone(&clean);
+                let (mut features, spelled) = self.example(item, draw)?;
                 let n_frames = features.n_frames;
                 self.vocal_tract.apply(&mut features, self.seed, draw);
                 self.masks.apply(&mut features, n_frames, self.seed, draw);
-                Ok(Arc::new(features))
+                Ok((Arc::new(features), spelled))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let mut batch = self.batch(&self.train, items, features)?;
+        let (features, spelled): (Vec<_>, Vec<_>) = examples.into_iter().unzip();
+        let mut batch = self.batch(&features, spelled)?;
+        if self.position_shift {
+            let longest = batch.frame_lengths.iter().copied().max().unwrap_or(0);
+            let spare = self.words.most_frames.saturating_sub(longest) / 2;
+            let mut rng = Philox::new(self.seed, SHIFT_STREAM | number);
+            batch.first_position = rng.below(spare as u32 + 1) as usize;
+        }
         batch.ctc_only = number < self.ctc_only;
         if self.noise.0 > 0.0 {
             let inputs = batch.decoder_input_ids.to_vec::<i64>()?;

@@ -2,19 +2,22 @@
 //!
 //! Cross-entropy on the transcript, and on request a CTC loss on the encoder.
 
+mod align;
 mod ctc;
 mod data;
+mod splice;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use audio_frontend::Features;
-use model_zoo::whisper::{EncoderInput, Prompt, Whisper, WhisperConfig, prompt_ids};
+use model_zoo::whisper::{EncoderInput, EncoderOutput, Prompt, Whisper, WhisperConfig, prompt_ids};
 use model_zoo::{Builder, LoadOptions, Parameters, Tokenizer};
 use speech_metrics::{ErrorRate, Normalizer, wer};
 use tensor_core::{Context, CrossEntropyOptions, DType, Device, Tensor, cross_entropy};
 
+use self::align::word_ends;
 use self::ctc::CtcHead;
 pub use self::data::{AsrBatch, AsrSource};
 use self::data::{Transcribed, Words};
@@ -64,6 +67,8 @@ impl AsrTask {
             end,
             pad: model.config.pad_token_id.unwrap_or(end),
             longest: model.config.max_target_positions,
+            // Two frames a position.
+            most_frames: 2 * model.config.max_source_positions,
             tokenizer,
         });
 
@@ -78,7 +83,7 @@ impl AsrTask {
             true => Some(CtcHead::new(&model, &mut parameters, end, recipe.seed)?),
             false => None,
         };
-        let source = AsrSource::new(train, words, recipe);
+        let source = AsrSource::new(train, words, recipe)?;
         let (source, recipe) = (Arc::new(source), recipe.clone());
         Ok(Self { model, ctc_head, parameters, source, plan, dev, recipe })
     }
@@ -117,9 +122,51 @@ impl AsrTask {
         Ok((Arc::unwrap_or_clone(data.utterances), transcripts))
     }
 
+    /// When each word of each utterance ends, in seconds, as the CTC head hears it; `None` for an
+    /// utterance whose transcript does not fit its sound.
+    ///
+    /// # Errors
+    ///
+    /// When the recipe trains no CTC head, or an utterance cannot be read.
+    pub fn word_ends(&self, spec: &str) -> anyhow::Result<Vec<(Utterance, Option<Vec<f64>>)>> {
+        let head = self
+            .ctc_head
+            .as_ref()
+            .context("recipe: loss.ctc_weight is 0, expected a run with a CTC head")?;
+        let words = &self.source.words;
+        let n_mels = self.model.config.num_mel_bins;
+        let data = Transcribed::new(read_all([spec])?, &self.recipe, words, n_mels)?;
+        let mut ends = vec![None; data.utterances.len()];
+        for items in self.eval_batches(&data) {
+            let (features, lengths) = collate(&self.clean_features(&data, &items)?)?;
+            let window = self.window(self.is_ctc_only());
+            let memory = self.encode(&Context::eval(), &features, &lengths, window)?;
+            let rows = items.iter().map(|&item| data.spelled[item].text_ids.as_slice());
+            for ((&item, spans), &frames) in
+                items.iter().zip(head.align(&memory, rows)?).zip(&lengths)
+            {
+                let Some(spans) = spans else { continue };
+                let ids = &data.spelled[item].text_ids;
+                let starts = ids
+                    .iter()
+                    .map(|&id| Ok(words.tokenizer.decode(&[id], false)?.starts_with(' ')))
+                    .collect::<anyhow::Result<Vec<bool>>>()?;
+                // A position of the encoder is two frames of 10 ms.
+                let times = word_ends(&spans, &starts, frames as f64 / 2.0);
+                let n_words = data.texts[item].split_whitespace().count();
+                ends[item] = (times.len() == n_words)
+                    .then(|| times.into_iter().map(|position| position * 0.02).collect());
+            }
+        }
+        Ok(Arc::unwrap_or_clone(data.utterances).into_iter().zip(ends).collect())
+    }
+
     fn forward(&self, ctx: &Context, batch: &AsrBatch) -> anyhow::Result<Vec<LossPart>> {
+        let window = self.window(ctx.training() && batch.ctc_only);
         let input = EncoderInput {
             frame_lengths: Some(&batch.frame_lengths),
+            attention_window: window,
+            first_position: batch.first_position,
             ..EncoderInput::new(&batch.input_features)
         };
         let memory = self.model.encode(ctx, &input)?;
@@ -141,6 +188,32 @@ impl AsrTask {
             parts.push(LossPart { name: "ctc", sum, weight: self.recipe.loss.ctc_weight });
         }
         Ok(parts)
+    }
+
+    fn encode(
+        &self,
+        ctx: &Context,
+        input_features: &Tensor,
+        frame_lengths: &[usize],
+        attention_window: Option<usize>,
+    ) -> anyhow::Result<EncoderOutput> {
+        let input = EncoderInput {
+            frame_lengths: Some(frame_lengths),
+            attention_window,
+            ..EncoderInput::new(input_features)
+        };
+        Ok(self.model.encode(ctx, &input)?)
+    }
+
+    /// What the encoder sees: the recipe's window while CTC alone trains, else everything.
+    fn window(&self, ctc_only: bool) -> Option<usize> {
+        let window = self.recipe.loss.ctc_window;
+        (ctc_only && window > 0).then_some(window)
+    }
+
+    /// Whether the recipe never trains the decoder.
+    fn is_ctc_only(&self) -> bool {
+        self.recipe.loss.ctc_only_steps >= self.recipe.schedule.max_steps
     }
 
     /// Utterance indices in batches of similar length.
@@ -172,9 +245,8 @@ impl AsrTask {
         let mut transcripts = Transcripts { decoder: blank, ctc };
         for items in self.eval_batches(data) {
             let (features, lengths) = collate(&self.clean_features(data, &items)?)?;
-            let input =
-                EncoderInput { frame_lengths: Some(&lengths), ..EncoderInput::new(&features) };
-            let memory = self.model.encode(&ctx, &input)?;
+            let window = self.window(self.is_ctc_only());
+            let memory = self.encode(&ctx, &features, &lengths, window)?;
             for (&item, ids) in items.iter().zip(self.model.greedy(&ctx, &memory, &options)?) {
                 transcripts.decoder[item] = text(&ids)?;
             }
@@ -223,8 +295,8 @@ impl Task for AsrTask {
         let ctx = Context::eval();
         let (mut loss, mut count) = (0.0, 0.0);
         for items in self.eval_batches(&self.dev) {
-            let batch =
-                self.source.batch(&self.dev, &items, self.clean_features(&self.dev, &items)?)?;
+            let spelled = items.iter().map(|&item| self.dev.spelled[item].clone()).collect();
+            let batch = self.source.batch(&self.clean_features(&self.dev, &items)?, spelled)?;
             loss += self.forward(&ctx, &batch)?[0].sum.item()?;
             count += batch.n_labels as f64;
         }
@@ -278,10 +350,10 @@ fn plan(train: &Transcribed, recipe: &Recipe) -> anyhow::Result<Arc<BatchPlan>> 
     let lengths = train
         .utterances
         .iter()
-        .zip(&train.labels)
-        .map(|(utterance, labels)| Length {
+        .zip(&train.spelled)
+        .map(|(utterance, spelled)| Length {
             seconds: utterance.duration_s.unwrap_or(0.0),
-            tokens: labels.len(),
+            tokens: spelled.labels.len(),
         })
         .collect();
     Ok(Arc::new(BatchPlan::new(lengths, batch_options(recipe), recipe.seed)?))

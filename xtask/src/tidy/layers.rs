@@ -7,6 +7,7 @@ use crate::packages::{Dependency, Manifest, parse};
 const LAYERS: &[(&str, &[&str])] = &[
     ("audio-frontend", &[]),
     ("speech-metrics", &[]),
+    ("align-kernels", &["cpu-math"]),
     ("cpu-math", &[]),
     ("tensor-core", &["cpu-math"]),
     ("model-zoo", &["tensor-core"]),

@@ -1,0 +1,56 @@
+//! The one error of this crate.
+
+/// What went wrong, coarse enough to match on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An operand has the wrong rank, extent or offsets.
+    Shape,
+    /// A scalar option is outside its documented range.
+    Option,
+    /// A value of an input is not allowed, such as a negative weight.
+    Value,
+}
+
+/// A failed kernel call: which one, what kind, and the numbers involved.
+#[derive(Debug)]
+pub struct KernelError {
+    op: &'static str,
+    kind: ErrorKind,
+    detail: String,
+    hint: Option<&'static str>,
+}
+
+/// A result whose error is a [`KernelError`].
+pub type Result<T> = std::result::Result<T, KernelError>;
+
+impl KernelError {
+    /// The category, for callers that branch on it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn shape(op: &'static str, detail: String) -> Self {
+        Self { op, kind: ErrorKind::Shape, detail, hint: None }
+    }
+
+    pub(crate) fn option(op: &'static str, detail: String, hint: &'static str) -> Self {
+        Self { op, kind: ErrorKind::Option, detail, hint: Some(hint) }
+    }
+
+    pub(crate) fn value(op: &'static str, detail: String) -> Self {
+        Self { op, kind: ErrorKind::Value, detail, hint: None }
+    }
+}
+
+impl std::fmt::Display for KernelError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.op, self.detail)?;
+        match self.hint {
+            Some(hint) => write!(f, " (hint: {hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for KernelError {}

@@ -1,0 +1,224 @@
+//! InfoNCE: each point picks its partner out of all others.
+//!
+//! | function | for |
+//! |---|---|
+//! | [`info_nce`](fn@info_nce) | two clouds, value and gradients |
+//! | [`info_nce_layers`] | several pairs of clouds, their losses summed |
+//! | [`info_nce_similarities`] | similarities that something else computed, such as Sinkhorn divergences |
+//! | [`info_nce_lse`], [`combine_lse`], [`info_nce_given_lse`] | a block of the matrix, when data are spread over workers |
+//!
+//! The matrix of logits is never in memory as a whole: at most two stripes of it are, 32 MiB each
+//! (above 32,768 rows, 256 columns each). Other work memory is small, unless points are masked or
+//! not contiguous f32: those are copied. A symmetric loss costs `8 N M D` floating-point operations (`6 N M D` when the stripes fit),
+//! a one-directional one `6 N M D`.
+
+mod backward;
+mod block;
+mod combine;
+mod forward;
+mod layers;
+pub(crate) mod options;
+mod scores;
+mod sides;
+mod similarities;
+mod tile;
+
+use ndarray::Array2;
+
+pub use block::{Block, Lse, info_nce_given_lse, info_nce_lse};
+pub use combine::combine_lse;
+pub use layers::{Layer, Layers, info_nce_layers};
+pub use options::{Options, Similarity};
+pub use similarities::{OfSimilarities, info_nce_similarities};
+
+use crate::error::{KernelError, Result};
+use crate::points::Points;
+use backward::{anchors_of, backward, one_direction};
+use forward::{Forward, forward};
+use options::{Extent, NONE};
+use scores::Scores;
+use sides::Side;
+
+/// Value and gradients of InfoNCE.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The loss; 0 when there is no pair.
+    pub value: f64,
+    /// Gradient with respect to `x`, `(N, D)`; 0 for rows that do not count.
+    pub grad_x: Array2<f32>,
+    /// Gradient with respect to `y`, `(M, D)`.
+    pub grad_y: Array2<f32>,
+    /// Gradient with respect to the temperature. Times the temperature it is that with respect to
+    /// its logarithm, and the negative of that with respect to the log of a `logit_scale`.
+    pub grad_temperature: f64,
+    /// Log-sum-exp of each row's logits, `(N,)`; `-inf` for rows that do not count.
+    pub row_lse: Vec<f64>,
+    /// Log-sum-exp of each column's logits, `(M,)`; empty unless symmetric.
+    pub column_lse: Vec<f64>,
+    /// Logit of each row with its partner, `(N,)`; NaN without one.
+    pub positives: Vec<f64>,
+}
+
+/// InfoNCE of two clouds of points, with its gradients.
+///
+/// With `s_ij = similarity(x_i, y_j) / temperature` and `p(i) = i + positive_offset`,
+///
+/// ```text
+/// L_rows    = mean over pairs of  ln sum_j e^(s_ij)    - s_i,p(i)
+/// L_columns = mean over pairs of  ln sum_i e^(s_i,p(i)) - s_i,p(i)     (sum over the column)
+/// L         = L_rows,   or (L_rows + L_columns) / 2 if symmetric
+/// ```
+///
+/// Columns beyond the partners are extra negatives of the rows. A masked point takes no part; a
+/// pair counts when both its points do.
+///
+/// # Shapes
+///
+/// | argument | shape    | dtype          | meaning               |
+/// |----------|----------|----------------|-----------------------|
+/// | `x`      | `(N, D)` | f32, bf16, f16 | anchors               |
+/// | `y`      | `(M, D)` | f32, bf16, f16 | partners, negatives   |
+///
+/// # Errors
+///
+/// [`Shape`](crate::ErrorKind::Shape) when widths differ or are 0, a mask has another length, or a
+/// row's partner lies outside of `y`; [`Option`](crate::ErrorKind::Option) when the temperature is
+/// not above 0.
+///
+/// # Numerics
+///
+/// Logits and slopes are f32, sums over tiles, log-sum-exps and the value f64. Partners are kept
+/// out of the sums and join in f64: a loss near 0 is good to 1e-14 beyond what f32 logits cost it,
+/// and so are the slopes. Points of any length do; NaN in a point that counts gives NaN in the value
+/// and wherever its logits go. Values of masked points are never used.
+///
+/// # Source
+///
+/// van den Oord et al. 2018, arXiv:1807.03748, eq. (4); the symmetric form is that of CLIP,
+/// Radford et al. 2021, arXiv:2103.00020.
+///
+/// # Examples
+///
+/// ```
+/// use align_kernels::info_nce::{Options, info_nce};
+/// use ndarray::array;
+///
+/// let (x, y) = (array![[1.0f32, 0.0], [0.0, 1.0]], array![[2.0f32, 0.1], [0.0, 0.5]]);
+/// let out = info_nce(x.view().into(), y.view().into(), &Options::default())?;
+/// assert!(out.value < 1e-3 && out.grad_x.dim() == (2, 2));
+/// # Ok::<(), align_kernels::KernelError>(())
+/// ```
+pub fn info_nce(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Output> {
+    weighted(x, y, options, 1.0)
+}
+
+/// [`info_nce`](fn@info_nce), times `weight`.
+fn weighted(x: Points<'_>, y: Points<'_>, options: &Options<'_>, weight: f64) -> Result<Output> {
+    let problem = Problem::new(x, y, options, Extent::Whole)?;
+    let pairs = problem.column_of.iter().filter(|&&j| j != NONE).count();
+    let share = if pairs == 0 { 0.0 } else { weight / (options.directions() * pairs as f64) };
+    if options.symmetric {
+        let scores = Scores::new(&problem.x, &problem.y, &problem.column_of, options.temperature);
+        let held = scores.stripes().clamp(1, 2);
+        let mut windows: Vec<_> = (0..held).map(|_| scores.window()).collect();
+        let found = forward(&scores, &mut windows);
+        let rows = anchors_of(&found.row_lse, &problem.column_of);
+        let columns = anchors_of(&found.column_lse, &problem.row_of);
+        let lse = (Some(&rows[..]), &columns[..]);
+        let gradients = backward(&scores, lse, &found.positives, share, &mut windows, held);
+        let gradients = problem.finish(gradients, options.temperature);
+        return Ok(problem.output(found, share, gradients));
+    }
+    // Anchors become columns, whose logits a stripe holds all.
+    let scores = Scores::new(&problem.y, &problem.x, &problem.row_of, options.temperature);
+    let mut found = one_direction(&scores, share);
+    let gradients = &mut found.gradients;
+    std::mem::swap(&mut gradients.rows, &mut gradients.columns);
+    std::mem::swap(&mut gradients.row_dots, &mut gradients.column_dots);
+    let gradients = problem.finish(found.gradients, options.temperature);
+    let of_row = |&j: &usize| if j == NONE { f64::NAN } else { found.positives[j] };
+    let positives = problem.column_of.iter().map(of_row).collect();
+    let found = Forward { row_lse: found.column_lse, column_lse: Vec::new(), positives };
+    Ok(problem.output(found, share, gradients))
+}
+
+/// Both sides, packed, and who pairs with whom.
+struct Problem<'a> {
+    x: Side<'a>,
+    y: Side<'a>,
+    /// The column of each row that counts, or [`NONE`].
+    column_of: Vec<usize>,
+    /// The row of each column that counts, or [`NONE`].
+    row_of: Vec<usize>,
+}
+
+/// Gradients with respect to what the caller gave.
+struct Finished {
+    x: Array2<f32>,
+    y: Array2<f32>,
+    temperature: f64,
+}
+
+impl<'a> Problem<'a> {
+    /// Lifetimes of their own, because those of [`Points`] do not shorten.
+    fn new<'x: 'a, 'y: 'a>(
+        x: Points<'x>,
+        y: Points<'y>,
+        options: &Options<'_>,
+        extent: Extent,
+    ) -> Result<Self> {
+        let (n, m) = (x.count(), y.count());
+        if x.width() != y.width() || x.width() == 0 {
+            let (d, e) = (x.width(), y.width());
+            let text = format!("x is ({n}, {d}) and y is ({m}, {e}), expected one width above 0");
+            return Err(KernelError::shape("info_nce", text));
+        }
+        options.check(n, m, extent)?;
+        let x = Side::new(x, options.row_mask, options.similarity);
+        let y = Side::new(y, options.column_mask, options.similarity);
+        let (mut column_of, mut row_of) = (vec![NONE; x.count], vec![NONE; y.count]);
+        let columns = y.index();
+        for (i, row) in x.index().into_iter().enumerate() {
+            let column = options.partner(i, m).and_then(|j| columns[j]);
+            if let (Some(row), Some(column)) = (row, column) {
+                (column_of[row], row_of[column]) = (column, row);
+            }
+        }
+        Ok(Self { x, y, column_of, row_of })
+    }
+
+    fn finish(&self, gradients: scores::Gradients, temperature: f64) -> Finished {
+        let scores::Gradients { rows, columns, row_dots, column_dots } = gradients;
+        Finished {
+            // Logits go with 1 / temperature.
+            temperature: -row_dots.iter().sum::<f64>() / temperature,
+            x: self.x.finish(rows, &row_dots),
+            y: self.y.finish(columns, &column_dots),
+        }
+    }
+
+    /// `weight * sum over anchors of (lse - logit)`, with everything at its place.
+    fn output(&self, found: Forward, weight: f64, gradients: Finished) -> Output {
+        let Forward { row_lse, column_lse, positives } = found;
+        let mut value = 0.0;
+        for (i, &j) in self.column_of.iter().enumerate().filter(|&(_, &j)| j != NONE) {
+            let losses = [Some(row_lse[i]), column_lse.get(j).copied()];
+            let known = losses.into_iter().flatten().filter(|&lse| lse != f64::INFINITY);
+            value += weight * known.map(|lse| lse - positives[i]).sum::<f64>();
+        }
+        let has_columns = !column_lse.is_empty();
+        let column_lse = self.y.unpack(column_lse, f64::NEG_INFINITY);
+        Output {
+            value,
+            grad_x: gradients.x,
+            grad_y: gradients.y,
+            grad_temperature: gradients.temperature,
+            row_lse: self.x.unpack(row_lse, f64::NEG_INFINITY),
+            column_lse: if has_columns { column_lse } else { Vec::new() },
+            positives: self.x.unpack(positives, f64::NAN),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What a call returns.
+
+use ndarray::Array2;
+
+/// Results of every pair, in the order of [`Pairing`](super::Pairing).
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Transport value or divergence of each pair.
+    pub value: Vec<f64>,
+    /// Primal minus dual objective of each pair's plan, `<f, P 1 - a> + <g, P' 1 - b>` when balanced.
+    pub gap: Vec<f64>,
+    /// `sum_i |P 1 - a|_i + sum_j |P' 1 - b|_j`; unbalanced, against `a exp(-f / rho)` and
+    /// `b exp(-g / rho)`.
+    pub marginal_error: Vec<f64>,
+    /// Iterations done; with the schedule of GeomLoss, its length.
+    pub iterations: Vec<usize>,
+    /// Potentials of the rows of each pair, packed; 0 at points without mass.
+    pub f: Vec<f32>,
+    /// Where each pair's `f` starts, and where the last one ends.
+    pub f_offsets: Vec<usize>,
+    /// Potentials of the columns of each pair, packed.
+    pub g: Vec<f32>,
+    /// As `f_offsets`.
+    pub g_offsets: Vec<usize>,
+    /// Plans `(N, M)` of each pair, row-major and packed; empty unless asked for.
+    pub plan: Vec<f32>,
+    /// Each point of `x` as a mean of `y`'s, `sum_j P_ij y_j / sum_j P_ij`: `(N, D)` a pair, packed as
+    /// `f` is; empty unless asked for. Rows without mass are 0.
+    pub projected_x: Vec<f32>,
+    /// Each point of `y` as a mean of `x`'s, packed as `g` is.
+    pub projected_y: Vec<f32>,
+    pub(super) trace: Trace,
+}
+
+impl Output {
+    /// Number of pairs.
+    pub fn pairs(&self) -> usize {
+        self.value.len()
+    }
+
+    /// Row potentials of pair `k`.
+    pub fn f_of(&self, k: usize) -> &[f32] {
+        &self.f[self.f_offsets[k]..self.f_offsets[k + 1]]
+    }
+
+    /// Column potentials of pair `k`.
+    pub fn g_of(&self, k: usize) -> &[f32] {
+        &self.g[self.g_offsets[k]..self.g_offsets[k + 1]]
+    }
+
+    /// Plan of pair `k`, `(N, M)` row-major. Empty unless plans were asked for.
+    pub fn plan_of(&self, k: usize) -> &[f32] {
+        if self.plan.is_empty() {
+            return &[];
+        }
+        let size = |k: usize| self.f_of(k).len() * self.g_of(k).len();
+        let start: usize = (0..k).map(size).sum();
+        &self.plan[start..start + size(k)]
+    }
+}
+
+/// Gradients of `sum_k upstream_k value_k`.
+#[derive(Debug, Clone)]
+pub struct Gradients {
+    /// By the points of `x`, `(N, D)`, packed as they are.
+    pub x: Array2<f32>,
+    /// By the points of `y`, `(M, D)`.
+    pub y: Array2<f32>,
+    /// By the weights of `x`, `(N,)`: exactly 0 at weights of 0.
+    pub a: Vec<f32>,
+    /// By the weights of `y`, `(M,)`.
+    pub b: Vec<f32>,
+    /// By the temperature, potentials held: `KL(P | ab)`, and less those of each cloud with itself.
+    pub eps: f64,
+}
+
+/// What [`Output::backward`] needs beyond the output.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trace {
+    /// Last temperature of each pair.
+    pub eps: Vec<f64>,
+    /// Potentials before the last update, packed as `f` and `g`; empty for one temperature.
+    pub f_before: Vec<f32>,
+    pub g_before: Vec<f32>,
+    /// Own problems of the items of `x` and of `y`.
+    pub own: [Vec<Vec<OwnTrace>>; 2],
+}
+
+/// A solved problem of an item with itself.
+#[derive(Debug, Clone)]
+pub(super) struct OwnTrace {
+    pub eps: f64,
+    pub f: Vec<f32>,
+    pub f_before: Option<Vec<f32>>,
+}

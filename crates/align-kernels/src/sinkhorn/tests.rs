@@ -1,0 +1,4 @@
+mod basic;
+mod given;
+mod identities;
+mod support;

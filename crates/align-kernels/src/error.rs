@@ -54,3 +54,11 @@ impl std::fmt::Display for KernelError {
 }
 
 impl std::error::Error for KernelError {}
+
+/// Refuses everything but finite numbers above 0, NaN included.
+pub(crate) fn positive(op: &'static str, name: &str, value: f64, hint: &'static str) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(KernelError::option(op, format!("{name} is {value}, expected finite and > 0"), hint))
+}

@@ -1,5 +1,4 @@
 //! Limits, empty sides, NaN, infinity and wrong arguments of the f64 Sinkhorn references.
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a failed call should panic")]
 
 mod sinkhorn_cases;
 
@@ -7,25 +6,7 @@ use align_kernels::reference::sinkhorn::{
     GeomlossOptions, PointCost, SolveOptions, cost_matrix, divergence, geomloss, project_onto_rows,
     solve,
 };
-use sinkhorn_cases::{Clouds, Generator};
-
-const COSTS: [PointCost; 3] = [PointCost::SqEuclidean, PointCost::Euclidean, PointCost::Cosine];
-
-fn options(eps: f64) -> SolveOptions {
-    SolveOptions { eps, max_iters: 400_000, tol: 1e-11, rho: None }
-}
-
-fn cost_of(kind: PointCost, c: &Clouds) -> Vec<f64> {
-    cost_matrix(kind, &c.x, &c.y, c.width).unwrap()
-}
-
-#[track_caller]
-fn assert_close(got: &[f64], want: &[f64], tolerance: f64) {
-    assert_eq!(got.len(), want.len());
-    for (k, (g, w)) in got.iter().zip(want).enumerate() {
-        assert!((g - w).abs() <= tolerance, "element {k}: {g}, expected {w}");
-    }
-}
+use sinkhorn_cases::{COSTS, Clouds, Generator, assert_close, cost_of, options};
 
 #[test]
 fn one_point_against_many_has_the_only_plan_there_is() {

@@ -6,9 +6,8 @@ use align_kernels::reference::sinkhorn::{
     GeomlossOptions, PointCost, Solution, SolveOptions, cost_matrix, divergence, geomloss,
     gradients, point_gradients, solve,
 };
-use sinkhorn_cases::Clouds;
+use sinkhorn_cases::{COSTS, Clouds};
 
-const COSTS: [PointCost; 3] = [PointCost::SqEuclidean, PointCost::Euclidean, PointCost::Cosine];
 const STEP: f64 = 1e-5;
 
 /// Compares every element of `grad` with a central difference of `value`, up to a constant where

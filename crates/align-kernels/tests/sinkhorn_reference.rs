@@ -1,5 +1,4 @@
 //! What holds for every entropic transport problem, tried on the f64 references.
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a failed call should panic")]
 
 mod sinkhorn_cases;
 
@@ -8,25 +7,7 @@ use align_kernels::reference::sinkhorn::{
     project_onto_columns, project_onto_rows, solve, solve_self,
 };
 use proptest::prelude::*;
-use sinkhorn_cases::Clouds;
-
-const COSTS: [PointCost; 3] = [PointCost::SqEuclidean, PointCost::Euclidean, PointCost::Cosine];
-
-fn options(eps: f64) -> SolveOptions {
-    SolveOptions { eps, max_iters: 400_000, tol: 1e-11, rho: None }
-}
-
-fn cost_of(kind: PointCost, c: &Clouds) -> Vec<f64> {
-    cost_matrix(kind, &c.x, &c.y, c.width).unwrap()
-}
-
-#[track_caller]
-fn assert_close(got: &[f64], want: &[f64], tolerance: f64) {
-    assert_eq!(got.len(), want.len());
-    for (k, (g, w)) in got.iter().zip(want).enumerate() {
-        assert!((g - w).abs() <= tolerance, "element {k}: {g}, expected {w}");
-    }
-}
+use sinkhorn_cases::{COSTS, Clouds, assert_close, cost_of, options};
 
 fn row_sums(plan: &[f64], n: usize) -> Vec<f64> {
     plan.chunks(plan.len() / n).map(|row| row.iter().sum()).collect()

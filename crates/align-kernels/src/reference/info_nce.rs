@@ -5,6 +5,7 @@
 use crate::error::{KernelError, Result};
 use crate::info_nce::options::Extent;
 use crate::info_nce::{Options, Similarity};
+use crate::reference::log_sum_exp;
 
 /// Value and gradients of InfoNCE.
 #[derive(Debug, Clone)]
@@ -104,10 +105,10 @@ pub fn of_similarities(
     // 1. Both normalisers.
     let (mut row_lse, mut column_lse) = (vec![f64::NEG_INFINITY; n], vec![f64::NEG_INFINITY; m]);
     for i in rows() {
-        row_lse[i] = log_sum_exp(columns().map(|j| logit(i, j)));
+        row_lse[i] = log_sum_exp(&columns().map(|j| logit(i, j)).collect::<Vec<_>>());
     }
     for j in columns() {
-        column_lse[j] = log_sum_exp(rows().map(|i| logit(i, j)));
+        column_lse[j] = log_sum_exp(&rows().map(|i| logit(i, j)).collect::<Vec<_>>());
     }
 
     // 2. Every pair is an anchor with its row, and with its column if the loss is symmetric.
@@ -143,15 +144,6 @@ pub fn of_similarities(
 
 fn dot(p: &[f64], q: &[f64]) -> f64 {
     p.iter().zip(q).map(|(a, b)| a * b).sum()
-}
-
-/// `ln(sum(exp(x)))`, shifted by the maximum; `-inf` for an empty sum.
-fn log_sum_exp(xs: impl Iterator<Item = f64> + Clone) -> f64 {
-    let max = xs.clone().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY {
-        return max;
-    }
-    max + xs.map(|x| (x - max).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

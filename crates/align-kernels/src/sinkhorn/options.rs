@@ -1,6 +1,6 @@
 //! What to compute and how.
 
-use crate::error::{KernelError, Result};
+use crate::error::{KernelError, Result, positive};
 
 /// Which items of `x` meet which items of `y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -129,38 +129,28 @@ impl Options {
     pub(super) fn check(&self) -> Result<()> {
         match self.mode {
             Mode::Fixed(fixed) => {
-                positive("eps", fixed.eps, "start from 0.05 times the mean cost")?;
+                positive("sinkhorn", "eps", fixed.eps, "start from 0.05 times the mean cost")?;
                 if fixed.tol.is_nan() || fixed.tol < 0.0 {
                     let detail = format!("tol is {}, expected >= 0", fixed.tol);
                     return Err(KernelError::option("sinkhorn", detail, "0 runs all iterations"));
                 }
             }
             Mode::GeomLoss(geomloss) => {
-                positive("blur", geomloss.blur, "start from 0.05 times the diameter")?;
+                positive("sinkhorn", "blur", geomloss.blur, "start from 0.05 times the diameter")?;
                 if !(geomloss.scaling > 0.0 && geomloss.scaling < 1.0) {
                     let detail = format!("scaling is {}, expected within (0, 1)", geomloss.scaling);
                     return Err(KernelError::option("sinkhorn", detail, "0.5 is usual"));
                 }
                 if let Some(diameter) = geomloss.diameter {
-                    positive("diameter", diameter, "leave it out to have it measured")?;
+                    positive("sinkhorn", "diameter", diameter, "leave it out to have it measured")?;
                 }
             }
         }
         match self.reach {
-            Some(reach) => positive("reach", reach, "leave it out for a balanced problem"),
+            Some(reach) => {
+                positive("sinkhorn", "reach", reach, "leave it out for a balanced problem")
+            }
             None => Ok(()),
         }
     }
-}
-
-/// Refuses everything but finite numbers above 0, NaN included.
-fn positive(name: &str, value: f64, hint: &'static str) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(KernelError::option(
-        "sinkhorn",
-        format!("{name} is {value}, expected finite and > 0"),
-        hint,
-    ))
 }

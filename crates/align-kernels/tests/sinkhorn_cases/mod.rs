@@ -6,7 +6,7 @@
     reason = "each test file that includes this uses its own part, and golden files are whole"
 )]
 
-use align_kernels::reference::sinkhorn::PointCost;
+use align_kernels::reference::sinkhorn::{PointCost, SolveOptions, cost_matrix};
 use serde_json::Value;
 
 /// A congruential generator (Knuth's MMIX constants) that gives its 20 top bits.
@@ -168,5 +168,23 @@ impl std::fmt::Display for Case {
         let mut shown = self.0.clone();
         shown.as_object_mut().unwrap().remove("expected");
         write!(f, "{shown}")
+    }
+}
+
+pub const COSTS: [PointCost; 3] = [PointCost::SqEuclidean, PointCost::Euclidean, PointCost::Cosine];
+
+pub fn options(eps: f64) -> SolveOptions {
+    SolveOptions { eps, max_iters: 400_000, tol: 1e-11, rho: None }
+}
+
+pub fn cost_of(kind: PointCost, c: &Clouds) -> Vec<f64> {
+    cost_matrix(kind, &c.x, &c.y, c.width).unwrap()
+}
+
+#[track_caller]
+pub fn assert_close(got: &[f64], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len());
+    for (k, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= tolerance, "element {k}: {g}, expected {w}");
     }
 }

@@ -194,7 +194,7 @@ fn run_align(args: &AlignArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&spec.path)
         .with_context(|| format!("{}: cannot read manifest", spec.path.display()))?;
     let (mut lines, mut with, mut without) = (String::new(), 0, 0);
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let Some(ends) = ends.remove(&(index + 1)) else {
             lines.push_str(line);
             lines.push('\n');

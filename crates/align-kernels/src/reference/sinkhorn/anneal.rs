@@ -1,7 +1,7 @@
 //! GeomLoss's annealing: the schedule of temperatures, and one problem taken through it.
 
-use super::problem::{Problem, positive};
-use crate::error::{KernelError, Result};
+use super::problem::Problem;
+use crate::error::{KernelError, Result, positive};
 
 /// Lists the temperatures of GeomLoss's annealing: `diameter^p` twice, then falling to `blur^p`.
 ///
@@ -23,7 +23,7 @@ use crate::error::{KernelError, Result};
 ///
 /// GeomLoss 0.3.1, `epsilon_schedule`; the count is that of NumPy's `arange`.
 pub fn eps_schedule(power: i32, diameter: f64, blur: f64, scaling: f64) -> Result<Vec<f64>> {
-    positive("blur", blur, "0.05 times the diameter is a common choice")?;
+    positive("sinkhorn", "blur", blur, "0.05 times the diameter is a common choice")?;
     if !(scaling > 0.0 && scaling < 1.0) {
         let detail = format!("scaling is {scaling}, expected between 0 and 1");
         return Err(KernelError::option("sinkhorn", detail, "0.5 is fast, 0.9 is precise"));

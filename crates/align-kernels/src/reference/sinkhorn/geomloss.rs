@@ -4,8 +4,8 @@
 use super::anneal::{Annealed, diameter, eps_schedule};
 use super::cost::{PointCost, cost_matrix, count, point_gradient, transpose, unit_points};
 use super::divergence::{same_count, subtract};
-use super::problem::{check_weights, positive};
-use crate::error::{KernelError, Result};
+use super::problem::check_weights;
+use crate::error::{KernelError, Result, positive};
 
 /// Options of [`geomloss`], with GeomLoss's names and defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,9 +127,8 @@ pub fn geomloss(
     check_weights("b", b)?;
     let power = options.cost.power();
     let diameter = match options.diameter {
-        Some(diameter) => {
-            positive("diameter", diameter, "leave it out to measure it").map(|()| diameter)?
-        }
+        Some(diameter) => positive("sinkhorn", "diameter", diameter, "leave it out to measure it")
+            .map(|()| diameter)?,
         None if options.cost == PointCost::Cosine => {
             diameter(&[(&unit_points(x, width), a), (&unit_points(y, width), b)], width)
         }
@@ -137,7 +136,7 @@ pub fn geomloss(
     };
     let schedule = eps_schedule(power, diameter, options.blur, options.scaling)?;
     if let Some(reach) = options.reach {
-        positive("reach", reach, "leave it out for a balanced problem")?;
+        positive("sinkhorn", "reach", reach, "leave it out for a balanced problem")?;
     }
     let rho = options.reach.map(|reach| reach.powi(power));
     let cost = |x: &[f64], y: &[f64]| cost_matrix(options.cost, x, y, width);

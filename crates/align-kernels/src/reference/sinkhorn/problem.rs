@@ -1,7 +1,8 @@
 //! One entropic problem: its updates, plan, dual and primal values. All sums skip points without
 //! mass.
 
-use crate::error::{KernelError, Result};
+use crate::error::{KernelError, Result, positive};
+use crate::reference::log_sum_exp;
 
 /// A checked problem, with the logarithms of its weights.
 #[derive(Debug)]
@@ -31,9 +32,9 @@ impl<'a> Problem<'a> {
         }
         check_weights("a", a)?;
         check_weights("b", b)?;
-        positive("eps", eps, "start from 0.05 times the mean cost")?;
+        positive("sinkhorn", "eps", eps, "start from 0.05 times the mean cost")?;
         if let Some(rho) = rho {
-            positive("rho", rho, "leave it out for a balanced problem")?;
+            positive("sinkhorn", "rho", rho, "leave it out for a balanced problem")?;
         }
         let logs = |weights: &[f64]| weights.iter().map(|w| w.ln()).collect();
         let (log_a, log_b) = (logs(a), logs(b));
@@ -153,15 +154,6 @@ pub(super) fn softmin(
     -eps * log_sum_exp(&terms)
 }
 
-/// `ln sum exp`, shifted by the largest term; NaN where a term is NaN.
-fn log_sum_exp(terms: &[f64]) -> f64 {
-    let max = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY && !terms.iter().any(|t| t.is_nan()) {
-        return max;
-    }
-    max + terms.iter().map(|t| (t - max).exp()).sum::<f64>().ln()
-}
-
 /// Sums of the rows of a plan with `n` of them.
 pub(super) fn row_sums(plan: &[f64], n: usize) -> Vec<f64> {
     let m = plan.len().checked_div(n).unwrap_or(0);
@@ -192,16 +184,4 @@ pub(super) fn check_weights(name: &str, weights: &[f64]) -> Result<()> {
             Err(KernelError::value("sinkhorn", detail))
         }
     }
-}
-
-/// Refuses everything but finite numbers above 0, NaN included.
-pub(super) fn positive(name: &str, value: f64, hint: &'static str) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(KernelError::option(
-        "sinkhorn",
-        format!("{name} is {value}, expected finite and > 0"),
-        hint,
-    ))
 }

@@ -30,6 +30,21 @@ impl KernelError {
         self.kind
     }
 
+    /// The call that failed.
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// What was expected and what was got.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Advice, where there is some.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.hint
+    }
+
     pub(crate) fn shape(op: &'static str, detail: String) -> Self {
         Self { op, kind: ErrorKind::Shape, detail, hint: None }
     }

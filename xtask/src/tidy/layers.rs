@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cpu-math", &[]),
     ("tensor-core", &["cpu-math"]),
     ("model-zoo", &["tensor-core"]),
-    ("trainer", &["audio-frontend", "model-zoo", "speech-metrics", "tensor-core"]),
+    ("trainer", &["align-kernels", "audio-frontend", "model-zoo", "speech-metrics", "tensor-core"]),
 ];
 /// Packages at the top: they may use any crate, and nobody uses them, in tests or otherwise.
 const TOPS: [&str; 3] = ["consonance-benches", "consonance-tests", "xtask"];

@@ -7,6 +7,7 @@ pub mod info_nce;
 pub mod mmd;
 pub mod nst;
 pub mod sinkhorn;
+pub mod wasserstein_info_nce;
 
 /// `ln(sum(exp(x)))`, shifted by the largest term; `-inf` for an empty sum, NaN where a term is.
 fn log_sum_exp(terms: &[f64]) -> f64 {

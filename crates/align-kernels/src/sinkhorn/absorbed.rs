@@ -9,9 +9,10 @@
 //! Schmitzer 2019, arXiv:1610.06519, section 3 (stabilised scaling); Sejourne et al. 2019,
 //! arXiv:1910.12958 (unbalanced).
 
+use super::anderson::Anderson;
 use super::kernels::{self, Damped, Exact, Relaxed, Rule, Scaling, Seen};
 use super::lanes::{Lanes, flat, flat_mut};
-use super::options::Fixed;
+use super::options::{Acceleration, Fixed};
 use super::problem::{Potentials, Problem, vec_range};
 use super::relaxation::Relaxation;
 use super::solved::Solved;
@@ -33,16 +34,22 @@ pub(super) fn solve(problem: &Problem<'_>, fixed: &Fixed, kernel: &mut [Lanes]) 
         return Solved { at, before: None, eps, iterations };
     }
     let mut state = Absorbed::new(problem, at, eps, kernel);
-    let mut relaxation = Relaxation::new(fixed.over_relaxation);
+    let mut relaxation = Relaxation::new(fixed.acceleration == Acceleration::OverRelaxation);
+    let mut anderson = match fixed.acceleration {
+        Acceleration::Anderson { memory } => Some(Anderson::new(memory)),
+        _ => None,
+    };
     // What the rows lack after an update that went past their fit.
     let mut row_error = 0.0;
     while iterations < fixed.max_iters {
         // The last rows always fit.
         let omega = if iterations + 1 == fixed.max_iters { 1.0 } else { relaxation.omega() };
         state.keep_columns();
+        let from = anderson.is_some().then(|| state.column_potentials());
         let columns = state.update_columns(omega);
         if !columns.sound {
             state.restart_from_rows();
+            anderson.iter_mut().for_each(Anderson::clear);
         } else {
             let error = columns.error + row_error;
             if error <= fixed.tol {
@@ -50,7 +57,12 @@ pub(super) fn solve(problem: &Problem<'_>, fixed: &Fixed, kernel: &mut [Lanes]) 
                 break;
             }
             relaxation.observe(error);
-            if columns.drift > LARGEST_DRIFT {
+            let mut drift = columns.drift;
+            if let (Some(anderson), Some(from)) = (&mut anderson, from) {
+                let to = anderson.next(&from, state.column_potentials(), error);
+                drift = state.set_column_potentials(&to);
+            }
+            if drift > LARGEST_DRIFT {
                 state.absorb();
             }
             let rows = state.update_rows(omega);
@@ -127,6 +139,32 @@ impl<'p, 'c, 'k> Absorbed<'p, 'c, 'k> {
     fn restore_columns(&mut self) {
         std::mem::swap(&mut self.v, &mut self.kept.0);
         std::mem::swap(&mut self.column_mass, &mut self.kept.1);
+    }
+
+    /// Potentials of the columns, scalings included; 0 where there is no mass.
+    fn column_potentials(&self) -> Vec<f64> {
+        let values = flat(&self.at.g).iter().zip(flat(&self.v));
+        let value = |(&g, &v): (&f32, &f32)| match g {
+            f32::NEG_INFINITY => 0.0,
+            _ => f64::from(g) + self.eps * f64::from(v).ln(),
+        };
+        values.map(value).collect()
+    }
+
+    /// Scales the columns to these potentials; returns the largest `|log2 v|`.
+    fn set_column_potentials(&mut self, potentials: &[f64]) -> f32 {
+        let mut drift = 0.0f32;
+        let slots = flat_mut(&mut self.v).iter_mut().zip(flat_mut(&mut self.column_mass));
+        let given = flat(&self.at.g).iter().zip(flat(&self.problem.b)).zip(potentials);
+        for ((v, mass), ((&g, &b), &to)) in slots.zip(given) {
+            if g != f32::NEG_INFINITY {
+                let log = ((to - f64::from(g)) / self.eps) as f32;
+                drift = drift.max(log.abs() * std::f32::consts::LOG2_E);
+                *v = log.exp();
+                *mass = b * *v;
+            }
+        }
+        drift
     }
 
     /// Moves the scalings into the potentials and makes the kernel anew.

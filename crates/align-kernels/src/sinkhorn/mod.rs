@@ -34,6 +34,7 @@
 //!   stays at the difference.
 
 mod absorbed;
+mod anderson;
 mod batch;
 mod cost;
 mod geomloss;
@@ -55,7 +56,7 @@ mod symmetric;
 mod tests;
 
 pub use given::{CostGradients, sinkhorn_cost};
-pub use options::{Cost, Fixed, GeomLoss, Mode, Options, Pairing};
+pub use options::{Acceleration, Cost, Fixed, GeomLoss, Mode, Options, Pairing};
 pub use output::{Gradients, Output};
 
 use crate::error::Result;
@@ -99,7 +100,8 @@ pub struct Weights<'a> {
 /// # Source
 ///
 /// Cuturi 2013, arXiv:1306.0895; Schmitzer 2019, arXiv:1610.06519 (absorption); Feydy et al. 2019,
-/// arXiv:1810.08278 (debiasing); Sejourne et al. 2019, arXiv:1910.12958 (unbalanced).
+/// arXiv:1810.08278 (debiasing); Sejourne et al. 2019, arXiv:1910.12958 (unbalanced); Thibault et al. 2021, arXiv:1711.01851 (over-relaxation);
+/// Walker and Ni 2011 (Anderson).
 ///
 /// # Examples
 ///

@@ -1,22 +1,13 @@
 //! Contrastive representation distillation, with the other clips of a batch as negatives.
 //!
-//! ```text
-//! h(T, S) = e^(T.S/temperature) / (e^(T.S/temperature) + N/M)
-//! L       = -log h(positive) - sum over N negatives of log(1 - h(negative))
-//! ```
-//!
-//! `M` is the number of training clips. With `b = ln(N/M)` both logarithms are softplus of the
-//! shifted score `s = T.S/temperature`, which is how they are computed: `-log h = softplus(b - s)`,
-//! `-log(1 - h) = softplus(s - b)`.
-//!
-//! Source: Tian, Krishnan and Isola 2020, arXiv:1910.10699, eq. (19) and (20).
+//! Formula and source: [`align_kernels::crd::crd_in_batch`].
 
 use std::ops::Range;
 
-use tensor_core::{Backward, CustomOp, Error, Philox, Result, Tensor};
+use align_kernels::crd;
+use tensor_core::{Error, Philox, Result, Tensor};
 
-use super::check_tokens;
-use super::scaled::scaled;
+use super::fused::{fused, matrix, of_kernel};
 
 /// For every token, one random token of each other clip, in the order of clips.
 ///
@@ -71,63 +62,18 @@ pub fn crd_in_batch(
     temperature: f64,
     n_data: usize,
 ) -> Result<Tensor> {
-    check_tokens("crd", student, teacher, clip_of)?;
+    let (rows, vectors) = (matrix("crd", "student", student)?, matrix("crd", "teacher", teacher)?);
+    // The paper's estimator has one token of each other clip; the kernel takes any number.
     let draws = spans(clip_of).len().saturating_sub(1);
-    if drawn.len() != clip_of.len() * draws || drawn.iter().any(|&at| at >= clip_of.len()) {
+    if drawn.len() != clip_of.len() * draws {
         let (n, got) = (clip_of.len(), drawn.len());
-        let text = format!("{got} drawn tokens, expected {n} * {draws} below {n}");
+        let text = format!("{got} drawn tokens, expected {n} * {draws}");
         return Err(Error::shape("crd", text).with_hint("draw_tokens, tokens clip by clip"));
     }
-    let scores = student.matmul(&teacher.transpose(0, 1)?)?.mul_scalar(1.0 / temperature)?;
-    Tensor::apply(&InBatch { clip_of, drawn, draws, n_data }, &[&scores])
-}
-
-struct InBatch<'a> {
-    clip_of: &'a [usize],
-    drawn: &'a [usize],
-    /// Drawn tokens of each token.
-    draws: usize,
-    n_data: usize,
-}
-
-impl CustomOp for InBatch<'_> {
-    fn name(&self) -> &'static str {
-        "crd"
-    }
-
-    fn forward(&self, inputs: &[&Tensor]) -> Result<(Tensor, Box<dyn Backward>)> {
-        let scores = inputs[0].to_vec_f32()?;
-        let clips = inputs[0].dim(1)?;
-        let negatives = clips.saturating_sub(1);
-        let mut grad = vec![0.0f32; scores.len()];
-        let mut total = 0.0;
-        if negatives > 0 {
-            let shift = (negatives as f64 / self.n_data as f64).ln();
-            let mut add = |at: usize, positive: bool, times: f64| {
-                let (value, slope) = log_loss(f64::from(scores[at]) - shift, positive);
-                total += times * value;
-                grad[at] += (times * slope) as f32;
-            };
-            for (token, &own) in self.clip_of.iter().enumerate() {
-                add(token * clips + own, true, 2.0);
-                for clip in (0..clips).filter(|&clip| clip != own) {
-                    add(token * clips + clip, false, 1.0);
-                }
-                for &other in &self.drawn[token * self.draws..(token + 1) * self.draws] {
-                    add(other * clips + own, false, 1.0);
-                }
-            }
-        }
-        scaled(total, grad, inputs[0].shape())
-    }
-}
-
-/// `-log sigmoid(x)` of a positive, `-log(1 - sigmoid(x))` of a negative, and the derivative.
-pub(super) fn log_loss(x: f64, positive: bool) -> (f64, f64) {
-    let signed = if positive { -x } else { x };
-    let value = signed.max(0.0) + (-signed.abs()).exp().ln_1p();
-    let sigmoid = 1.0 / (1.0 + (-signed).exp());
-    (value, if positive { -sigmoid } else { sigmoid })
+    let (rows, vectors) = (rows.view().into(), vectors.view().into());
+    let output =
+        crd::crd_in_batch(rows, vectors, clip_of, drawn, temperature, n_data).map_err(of_kernel)?;
+    fused([student, teacher], output.value, [output.grad_student, output.grad_teacher])
 }
 
 #[cfg(test)]

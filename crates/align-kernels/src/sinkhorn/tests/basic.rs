@@ -58,7 +58,7 @@ fn plain_iterations_are_those_of_the_reference_at_any_count_and_temperature() {
         let (x, y) = (cloud(n, 7, 1), cloud(m, 7, 2));
         for eps in [1.0, 0.1, 0.02, 0.002] {
             for max_iters in [0, 1, 2, 3, 20] {
-                let fixed = Fixed { eps, max_iters, tol: 0.0, over_relaxation: false };
+                let fixed = Fixed { eps, max_iters, tol: 0.0, acceleration: Acceleration::Plain };
                 let options =
                     Options { mode: Mode::Fixed(fixed), plan: true, ..Options::default() };
                 let got = one(&x, &y, &options);
@@ -98,7 +98,8 @@ fn gradients_are_those_of_the_reference_for_all_costs_and_both_modes() {
         for (cost, of_twin) in COSTS {
             for reach in [None, Some(0.7)] {
                 let at = format!("{n}x{m} {cost:?} reach {reach:?}");
-                let fixed = Fixed { eps: 0.1, max_iters: 5, tol: 0.0, over_relaxation: false };
+                let fixed =
+                    Fixed { eps: 0.1, max_iters: 5, tol: 0.0, acceleration: Acceleration::Plain };
                 let mode = Mode::Fixed(fixed);
                 let options = Options { cost, reach, debias: true, mode, ..Options::default() };
                 let (got, grads) = with_weights(&x, &y, &a, &b, &options);

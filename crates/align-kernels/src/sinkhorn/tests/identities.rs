@@ -56,23 +56,33 @@ fn equal_clouds_are_at_zero_and_moved_ones_at_half_the_squared_distance() {
 }
 
 #[test]
-fn relaxed_iterations_reach_the_same_solution_sooner() {
-    let (mut plain_total, mut relaxed_total) = (0, 0);
+fn accelerated_iterations_reach_the_same_solution_sooner() {
+    let mut totals = [0; 3];
     for seed in 0..8 {
         let (x, y) = (cloud(64, 16, seed), cloud(100, 16, seed + 50));
-        for eps in [0.05, 0.01] {
-            let run = |over_relaxation| {
-                let fixed = Fixed { eps, max_iters: 20_000, tol: 1e-4, over_relaxation };
-                one(&x, &y, &Options { mode: Mode::Fixed(fixed), ..Options::default() })
+        for (eps, reach) in [(0.05, None), (0.01, None), (0.01, Some(2.0))] {
+            let run = |acceleration| {
+                let fixed = Fixed { eps, max_iters: 20_000, tol: 1e-4, acceleration };
+                one(&x, &y, &Options { mode: Mode::Fixed(fixed), reach, ..Options::default() })
             };
-            let (plain, relaxed) = (run(false), run(true));
-            assert!(plain.marginal_error[0] < 1.2e-4 && relaxed.marginal_error[0] < 1.2e-4);
-            assert!((plain.value[0] - relaxed.value[0]).abs() < 2e-5, "seed {seed} eps {eps}");
-            plain_total += plain.iterations[0];
-            relaxed_total += relaxed.iterations[0];
+            let ways = [
+                Acceleration::Plain,
+                Acceleration::OverRelaxation,
+                Acceleration::Anderson { memory: 5 },
+            ];
+            let [plain, faster @ ..] = ways.map(run);
+            totals[0] += plain.iterations[0];
+            for (total, other) in totals[1..].iter_mut().zip(faster) {
+                assert!(other.marginal_error[0] < 1.2e-4, "seed {seed} eps {eps}");
+                let gap = (plain.value[0] - other.value[0]).abs();
+                assert!(gap < 2e-5, "seed {seed} eps {eps}: {gap}");
+                *total += other.iterations[0];
+            }
         }
     }
-    assert!(relaxed_total * 4 < plain_total * 3, "{relaxed_total} of {plain_total} iterations");
+    let [plain, relaxed, anderson] = totals;
+    assert!(relaxed * 4 < plain * 3, "{relaxed} of {plain} iterations");
+    assert!(anderson * 10 < plain, "{anderson} of {plain} iterations");
 }
 
 /// Three items of `x`, four of `y`, one of them empty.
@@ -179,7 +189,12 @@ fn thread_count_changes_no_bit() {
     // Large enough for several parts and products.
     let (x, y) = (cloud(1100, 70, 1), cloud(1300, 70, 2));
     same_bits_on_one_and_two_threads(|| {
-        let mode = Mode::Fixed(Fixed { eps: 0.05, max_iters: 30, tol: 0.0, over_relaxation: true });
+        let mode = Mode::Fixed(Fixed {
+            eps: 0.05,
+            max_iters: 30,
+            tol: 0.0,
+            acceleration: Acceleration::OverRelaxation,
+        });
         let (x, y) = (Ragged::single(x.view().into()), Ragged::single(y.view().into()));
         let options = Options { mode, ..Options::default() };
         let (output, grads) =

@@ -56,7 +56,12 @@ pub fn geomloss(blur: f64, debias: bool) -> Options {
 }
 
 pub fn fixed(eps: f64) -> Options {
-    let mode = Mode::Fixed(Fixed { eps, max_iters: 2000, tol: 1e-6, over_relaxation: true });
+    let mode = Mode::Fixed(Fixed {
+        eps,
+        max_iters: 2000,
+        tol: 1e-6,
+        acceleration: Acceleration::OverRelaxation,
+    });
     Options { mode, ..Options::default() }
 }
 

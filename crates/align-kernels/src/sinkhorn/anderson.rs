@@ -98,20 +98,19 @@ fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Option<Vec<f64>> {
     let ridge = RIDGE * (0..n).map(|k| matrix[k][k]).fold(0.0, f64::max);
     for k in 0..n {
         matrix[k][k] += ridge;
-        // NaN fails the test too.
-        if !(matrix[k][k] > 0.0) {
+        let (above, below) = matrix.split_at_mut(k + 1);
+        let (pivot_row, pivot) = (&above[k], above[k][k]);
+        if pivot.is_nan() || pivot <= 0.0 {
             return None;
         }
-        for row in k + 1..n {
-            let factor = matrix[row][k] / matrix[k][k];
-            for column in k..n {
-                matrix[row][column] -= factor * matrix[k][column];
-            }
-            right[row] -= factor * right[k];
+        for (i, row) in below.iter_mut().enumerate() {
+            let factor = row[k] / pivot;
+            row.iter_mut().zip(pivot_row).for_each(|(x, p)| *x -= factor * p);
+            right[k + 1 + i] -= factor * right[k];
         }
     }
     for k in (0..n).rev() {
-        let known: f64 = (k + 1..n).map(|column| matrix[k][column] * right[column]).sum();
+        let known = dot(&matrix[k][k + 1..], &right[k + 1..]);
         right[k] = (right[k] - known) / matrix[k][k];
     }
     Some(right)

@@ -15,8 +15,6 @@ pub(crate) struct Sight<'a> {
     pub causal: bool,
     /// `(B, Tk)`, nonzero where a position may be seen; what lies behind a zero is never read.
     pub key_mask: Option<&'a Tensor>,
-    /// Added to the scores, broadcast to `(B, H, Tq, Tk)`; `-inf` hides a position.
-    pub bias: Option<&'a Tensor>,
 }
 
 impl<'a> Sight<'a> {
@@ -107,7 +105,7 @@ impl MultiHeadAttention {
             scale: (head_width as f64).powf(-0.5),
             causal: sight.causal,
             key_mask: sight.key_mask.cloned(),
-            bias: sight.bias.cloned(),
+            bias: None,
             dropout,
         };
         let mixed = attention(&query, &memory.key, &memory.value, &options)?;

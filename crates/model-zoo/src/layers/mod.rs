@@ -19,5 +19,5 @@ pub(crate) use conv1d::Conv1d;
 pub(crate) use embedding::Embedding;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
-pub(crate) use padding::{length_mask, window_bias, zero_beyond};
+pub(crate) use padding::{length_mask, zero_beyond};
 pub(crate) use stack::LayerStack;

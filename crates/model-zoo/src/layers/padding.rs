@@ -1,4 +1,4 @@
-//! What positions may see: masks and zeros from the valid lengths of a batch, and windows.
+//! What positions may see: masks and zeros from the valid lengths of a batch.
 
 use tensor_core::{Device, Tensor};
 
@@ -25,11 +25,4 @@ pub(crate) fn zero_beyond(x: &Tensor, lengths: Option<&[usize]>) -> tensor_core:
         lengths.iter().flat_map(|&n| (0..time).map(move |t| u8::from(t >= n))).collect();
     let mask = Tensor::from_vec(beyond, &[batch, 1, time], x.device())?;
     x.masked_fill(&mask.broadcast_to(x.shape())?, 0.0)
-}
-
-/// `(T, T)`: 0 where positions are at most `window` apart, `-inf` elsewhere.
-pub(crate) fn window_bias(window: usize, time: usize) -> tensor_core::Result<Tensor> {
-    let value = |i: usize, j: usize| if i.abs_diff(j) <= window { 0.0 } else { f32::NEG_INFINITY };
-    let values: Vec<f32> = (0..time).flat_map(|i| (0..time).map(move |j| value(i, j))).collect();
-    Tensor::from_vec(values, &[time, time], Device::Cpu)
 }

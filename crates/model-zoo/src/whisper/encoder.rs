@@ -6,9 +6,7 @@ use super::config::WhisperConfig;
 use super::layer::{EncoderLayer, norm};
 use crate::config::ModelConfig;
 use crate::error::{Result, ZooError};
-use crate::layers::{
-    Activation, Conv1d, LayerNorm, LayerStack, Sight, length_mask, window_bias, zero_beyond,
-};
+use crate::layers::{Activation, Conv1d, LayerNorm, LayerStack, Sight, length_mask, zero_beyond};
 use crate::weights::{Builder, Init};
 
 /// What the encoder reads.
@@ -20,9 +18,6 @@ pub struct EncoderInput<'a> {
     /// batch of unequal clips gives what each clip gives alone. `None`: all frames are valid,
     /// which is how the published models see clips padded to 30 s.
     pub frame_lengths: Option<&'a [usize]>,
-    /// Positions (of 20 ms) that each position sees to either side. `None`: all, as the published
-    /// models do. A model from scratch that sees little learns sounds rather than sentences.
-    pub attention_window: Option<usize>,
     /// Number of the first position, 0 in the published models. Training from scratch shifts it
     /// at random, so that nothing is learnt about absolute times.
     pub first_position: usize,
@@ -33,13 +28,7 @@ pub struct EncoderInput<'a> {
 impl<'a> EncoderInput<'a> {
     /// Features whose frames are all valid; only the last state is returned.
     pub fn new(input_features: &'a Tensor) -> Self {
-        Self {
-            input_features,
-            frame_lengths: None,
-            attention_window: None,
-            first_position: 0,
-            output_hidden_states: false,
-        }
+        Self { input_features, frame_lengths: None, first_position: 0, output_hidden_states: false }
     }
 }
 
@@ -140,15 +129,10 @@ impl WhisperEncoder {
         let key_mask = length_mask(&lengths, positions, x.device())?;
 
         // 3. Layers.
-        let bias = match input.attention_window {
-            Some(window) => Some(window_bias(window, positions)?.to_dtype(x.dtype())?),
-            None => None,
-        };
         let keep = input.output_hidden_states;
         let (x, mut hidden_states) =
             self.layers.forward(ctx, vec![x], keep, move |layer, ctx, inputs| {
-                let (key_mask, bias) = (key_mask.as_ref(), bias.as_ref());
-                layer.forward(ctx, &inputs[0], Sight { causal: false, key_mask, bias })
+                layer.forward(ctx, &inputs[0], Sight::masked(key_mask.as_ref()))
             })?;
         let last_hidden_state = self.layer_norm.forward(ctx, &x)?;
         if keep {

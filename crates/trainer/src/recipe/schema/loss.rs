@@ -28,9 +28,6 @@ pub struct Loss {
     /// Steps at the start of `asr` in which CTC alone trains, so that a small corpus is not
     /// learnt from its text before the encoder hears anything.
     pub ctc_only_steps: u64,
-    /// Positions (of 20 ms) that the encoder of `asr` sees to either side while CTC alone trains;
-    /// 0 is all. Seeing everything, it learns sentences of a small corpus by heart.
-    pub ctc_window: usize,
     /// Contrastive distillation.
     pub crd: Crd,
 }
@@ -47,7 +44,6 @@ impl Default for Loss {
             label_smoothing: 0.0,
             ctc_weight: 0.0,
             ctc_only_steps: 0,
-            ctc_window: 0,
             crd: Crd::default(),
         }
     }

@@ -139,8 +139,7 @@ impl AsrTask {
         let mut ends = vec![None; data.utterances.len()];
         for items in self.eval_batches(&data) {
             let (features, lengths) = collate(&self.clean_features(&data, &items)?)?;
-            let window = self.window(self.is_ctc_only());
-            let memory = self.encode(&Context::eval(), &features, &lengths, window)?;
+            let memory = self.encode(&Context::eval(), &features, &lengths)?;
             let rows = items.iter().map(|&item| data.spelled[item].text_ids.as_slice());
             for ((&item, spans), &frames) in
                 items.iter().zip(head.align(&memory, rows)?).zip(&lengths)
@@ -162,10 +161,8 @@ impl AsrTask {
     }
 
     fn forward(&self, ctx: &Context, batch: &AsrBatch) -> anyhow::Result<Vec<LossPart>> {
-        let window = self.window(ctx.training() && batch.ctc_only);
         let input = EncoderInput {
             frame_lengths: Some(&batch.frame_lengths),
-            attention_window: window,
             first_position: batch.first_position,
             ..EncoderInput::new(&batch.input_features)
         };
@@ -195,25 +192,12 @@ impl AsrTask {
         ctx: &Context,
         input_features: &Tensor,
         frame_lengths: &[usize],
-        attention_window: Option<usize>,
     ) -> anyhow::Result<EncoderOutput> {
         let input = EncoderInput {
             frame_lengths: Some(frame_lengths),
-            attention_window,
             ..EncoderInput::new(input_features)
         };
         Ok(self.model.encode(ctx, &input)?)
-    }
-
-    /// What the encoder sees: the recipe's window while CTC alone trains, else everything.
-    fn window(&self, ctc_only: bool) -> Option<usize> {
-        let window = self.recipe.loss.ctc_window;
-        (ctc_only && window > 0).then_some(window)
-    }
-
-    /// Whether the recipe never trains the decoder.
-    fn is_ctc_only(&self) -> bool {
-        self.recipe.loss.ctc_only_steps >= self.recipe.schedule.max_steps
     }
 
     /// Utterance indices in batches of similar length.
@@ -245,8 +229,7 @@ impl AsrTask {
         let mut transcripts = Transcripts { decoder: blank, ctc };
         for items in self.eval_batches(data) {
             let (features, lengths) = collate(&self.clean_features(data, &items)?)?;
-            let window = self.window(self.is_ctc_only());
-            let memory = self.encode(&ctx, &features, &lengths, window)?;
+            let memory = self.encode(&ctx, &features, &lengths)?;
             for (&item, ids) in items.iter().zip(self.model.greedy(&ctx, &memory, &options)?) {
                 transcripts.decoder[item] = text(&ids)?;
             }

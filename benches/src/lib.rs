@@ -1,8 +1,10 @@
 //! The work that is timed, as data and closures, shared by criterion and by `compare`.
 //!
 //! Names and shapes are those of the scripts in `benches/peers`, which do the same work in PyTorch.
+//! The alignment kernels have definitions and peers of their own: [`kernels`].
 
 mod bert;
+pub mod kernels;
 mod log_mel;
 mod matmul;
 mod samples;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bench_kernels;
 mod cli;
 mod doctor;
 mod packages;
@@ -83,6 +84,13 @@ const WORKSPACE: &[Command] = &[
         about: "criterion benchmarks; --peers times PyTorch beside ours",
         options: bench::OPTIONS,
         run: bench::run,
+    },
+    Command {
+        name: "bench-kernels",
+        usage: "[--op NAME] [OPTIONS]",
+        about: "alignment kernels, checked and timed; --peers times other libraries",
+        options: bench_kernels::OPTIONS,
+        run: bench_kernels::run,
     },
     Command {
         name: "test",

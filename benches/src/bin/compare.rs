@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
+use consonance_benches::kernels::record::{expect_new, quoted};
 use consonance_benches::{percentiles, workloads};
 
 const SCRIPTS: &[&str] = &["bert.py", "whisper.py", "gemm.py"];
@@ -97,9 +98,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Options> {
     }
     // Now, because to find out after minutes of timing would lose them.
     if let Some(path) = &options.record {
-        ensure!(!path.exists(), "{}: file exists, expected a new name", path.display());
-        let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        ensure!(parent.is_none_or(Path::is_dir), "{}: its folder is not there", path.display());
+        expect_new(path)?;
     }
     Ok(options)
 }
@@ -224,7 +223,6 @@ fn csv(rows: &[Row], note: &str) -> String {
          peer_p80_ms,peer_over_ours,note\n",
     );
     let ms = |values: [f64; 3]| values.map(|v| format!("{v:.3}")).join(",");
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     for row in rows {
         let (name, shape, dtype) = &row.key;
         let peer = row.peer.map_or(",,".into(), ms);

@@ -50,6 +50,7 @@ pub mod nst;
 mod points;
 pub mod reference;
 pub mod sinkhorn;
+mod vector;
 pub mod wasserstein_info_nce;
 
 pub use error::{ErrorKind, KernelError, Result};

@@ -2,9 +2,10 @@
 
 use cpu_math::parallel::map_tasks;
 
-use super::{check_sides, usable, vector::squared_distance};
+use super::{check_sides, usable};
 use crate::error::{KernelError, Result};
 use crate::points::Ragged;
+use crate::vector::squared_distance;
 
 /// Points of an item whose distances are taken at most; evenly spaced ones stand for the rest.
 const MOST_POINTS: usize = 512;

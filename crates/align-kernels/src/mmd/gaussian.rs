@@ -12,7 +12,7 @@ use cpu_math::math::exp;
 use cpu_math::simd_dispatch;
 
 use super::tiles::{Cloud, Sums, Tile, TileKernel};
-use super::vector::{dot, squared_distance};
+use crate::vector::{dot, squared_distance};
 
 /// Squared distances below this part of `|x|^2 + |y|^2` are computed from differences.
 const CLOSE: f32 = 1.0 / 32.0;

@@ -3,7 +3,7 @@
 use cpu_math::parallel::{for_each_chunk, rows_per_chunk};
 
 use super::Item;
-use super::vector::{dot, mean_row};
+use crate::vector::{combine, dot, mean_row};
 
 /// ```text
 /// biased     |mean x - mean y|^2
@@ -29,8 +29,9 @@ pub(super) fn linear(item: Item<'_>, unbiased: bool) -> f64 {
         for_each_chunk(grad, rows_per_chunk(width) * width, |start, grad| {
             let points = &points[start..start + grad.len()];
             for (grad, point) in grad.chunks_exact_mut(width).zip(points.chunks_exact(width)) {
-                for ((grad, &slope), &x) in grad.iter_mut().zip(&constant).zip(point) {
-                    *grad = if unbiased { inward.mul_add(x, slope) } else { slope };
+                grad.copy_from_slice(&constant);
+                if unbiased {
+                    combine(grad, 1.0, inward, point);
                 }
             }
         });

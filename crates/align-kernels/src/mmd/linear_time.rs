@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::Item;
 use super::gaussian::{Stage, of_distance, stages};
 use super::options::Kernel;
-use super::vector::{dot, squared_distance};
+use crate::vector::{dot, squared_distance};
 
 /// Quadruples that one task works on.
 const CHUNK: usize = 64;

@@ -27,7 +27,6 @@ mod options;
 mod polynomial;
 mod rounds;
 mod tiles;
-pub(crate) mod vector;
 
 pub use bandwidth::median_bandwidth;
 pub(crate) use options::usable;
@@ -209,7 +208,8 @@ pub(crate) fn one_item(item: Item<'_>, options: &Options) -> f64 {
 fn centred(item: &Item<'_>) -> Vec<f32> {
     let width = item.width;
     let mut points = [item.x, item.y].concat();
-    let mean: Vec<f32> = vector::mean_row(&points, width).iter().map(|&m| m as f32).collect();
+    let mean: Vec<f32> =
+        crate::vector::mean_row(&points, width).iter().map(|&m| m as f32).collect();
     for_each_chunk(&mut points, rows_per_chunk(width) * width, |_, points| {
         for point in points.chunks_exact_mut(width) {
             point.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);

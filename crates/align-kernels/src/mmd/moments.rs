@@ -11,7 +11,7 @@ use cpu_math::scratch::with_scratch;
 use cpu_math::tile_gemm::gemm_tile;
 
 use super::Item;
-use super::vector::{dot, mean_row};
+use crate::vector::{dot, mean_row};
 
 /// Side of a block of a moment matrix that one task computes.
 const BLOCK: usize = 192;

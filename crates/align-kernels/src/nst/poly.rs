@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::{Gradients, TokenOutput, Tokens, matrix};
 use crate::error::Result;
-use crate::mmd::vector::square_sum;
+use crate::vector::square_sum;
 
 /// As [`nst_gauss`](super::nst_gauss) with the kernel `k(x, y) = (x y)^2`.
 ///

@@ -5,9 +5,9 @@ use ndarray::{Array2, s};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::mmd::vector::{dot, square_sum};
 use crate::mmd::{Item, Options, Output, check_sides, one_item};
 use crate::points::Ragged;
+use crate::vector::{combine, dot, square_sum};
 
 /// Neuron selectivity transfer between item `k` of `x` and item `k` of `y`: the squared
 /// discrepancy between neurons, each scaled to length 1 over positions.
@@ -122,10 +122,7 @@ impl UnitRows {
             .zip(self.unit.par_chunks(width).zip(&self.lengths))
             .for_each(|(grad, (unit, length))| {
                 let along = dot(unit, grad) as f32;
-                let factor = (1.0 / length) as f32;
-                for (grad, &u) in grad.iter_mut().zip(unit) {
-                    *grad = factor * (-along).mul_add(u, *grad);
-                }
+                combine(grad, (1.0 / length) as f32, -along, unit);
             });
     }
 }

@@ -11,6 +11,7 @@ use cpu_math::tile_gemm::gemm_tile;
 
 use super::lanes::{LANES, Lanes, flat, flat_mut, vectors};
 use super::options::Cost;
+use crate::vector::{combine, dot};
 
 /// Least squared distance under the root of the Euclidean cost, as in GeomLoss.
 const LEAST_SQUARED_DISTANCE: f32 = 1e-8;
@@ -149,7 +150,7 @@ pub(super) fn subtract_product(
 /// Adds `sums_i points_i` to the rows of `out`.
 pub(super) fn add_scaled_rows(sums: &[f32], points: &[f32], d: usize, out: &mut [f32]) {
     for ((out, x), &s) in out.chunks_exact_mut(d).zip(points.chunks_exact(d)).zip(sums) {
-        out.iter_mut().zip(x).for_each(|(out, x)| *out = s.mul_add(*x, *out));
+        combine(out, 1.0, s, x);
     }
 }
 
@@ -157,9 +158,6 @@ pub(super) fn add_scaled_rows(sums: &[f32], points: &[f32], d: usize, out: &mut 
 /// rest divided by its length. `norms` are inverse lengths.
 pub(super) fn through_lengths(norms: &[f32], units: &[f32], d: usize, grad: &mut [f32]) {
     for ((grad, unit), &norm) in grad.chunks_exact_mut(d).zip(units.chunks_exact(d)).zip(norms) {
-        let along: f64 = grad.iter().zip(unit).map(|(g, u)| f64::from(*g) * f64::from(*u)).sum();
-        for (grad, unit) in grad.iter_mut().zip(unit) {
-            *grad = (*grad - along as f32 * unit) * norm;
-        }
+        combine(grad, norm, -(dot(grad, unit) as f32), unit);
     }
 }

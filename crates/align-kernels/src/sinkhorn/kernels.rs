@@ -137,33 +137,40 @@ fn update_block<R: Rule>(
     (scale, mass): (&mut Lanes, &mut Lanes),
     watch: &mut Watch,
 ) {
+    // Loops and no closures over arrays: a closure that is not inlined is compiled for the baseline,
+    // where every multiply-add is a call.
     let (weight, old, shift) = (weight.0, scale.0, shift.0);
-    let sums: [f32; LANES] = std::array::from_fn(|l| if weight[l] > 0.0 { sums.0[l] } else { 1.0 });
-    let next: [f32; LANES] = std::array::from_fn(|l| {
-        let next = rule.next(old[l], sums[l], shift[l]);
-        if weight[l] > 0.0 { next } else { 1.0 }
-    });
-    let lower = |x: [f32; LANES], y: [f32; LANES]| -> [f32; LANES] {
-        std::array::from_fn(|l| if x[l] < y[l] { x[l] } else { y[l] })
-    };
-    let higher = |x: [f32; LANES], y: [f32; LANES]| -> [f32; LANES] {
-        std::array::from_fn(|l| if x[l] > y[l] { x[l] } else { y[l] })
-    };
-    let residual = |l: usize| weight[l] * rule.residual(old[l], sums[l], next[l]);
-    let error = watch.error;
-    watch.error = std::array::from_fn(|l| error[l] + residual(l));
-    watch.low_sum = lower(sums, watch.low_sum);
-    watch.high_sum = higher(sums, watch.high_sum);
-    watch.low = lower(next, watch.low);
-    watch.high = higher(next, watch.high);
+    let mut sum = sums.0;
+    for l in 0..LANES {
+        sum[l] = if weight[l] > 0.0 { sum[l] } else { 1.0 };
+    }
+    let mut next = [1.0; LANES];
+    for l in 0..LANES {
+        let fitted = rule.next(old[l], sum[l], shift[l]);
+        next[l] = if weight[l] > 0.0 { fitted } else { 1.0 };
+    }
+    for l in 0..LANES {
+        watch.error[l] += weight[l] * rule.residual(old[l], sum[l], next[l]);
+    }
+    for l in 0..LANES {
+        watch.low_sum[l] = if sum[l] < watch.low_sum[l] { sum[l] } else { watch.low_sum[l] };
+        watch.high_sum[l] = if sum[l] > watch.high_sum[l] { sum[l] } else { watch.high_sum[l] };
+        watch.low[l] = if next[l] < watch.low[l] { next[l] } else { watch.low[l] };
+        watch.high[l] = if next[l] > watch.high[l] { next[l] } else { watch.high[l] };
+    }
     scale.0 = next;
-    mass.0 = std::array::from_fn(|l| weight[l] * next[l]);
+    for l in 0..LANES {
+        mass.0[l] = weight[l] * next[l];
+    }
 }
 
 /// `x y + z`. By value and lane by lane: loops over rows as well would be vectorised across the rows.
 #[inline(always)]
-fn fma(x: &Lanes, y: &Lanes, z: Lanes) -> Lanes {
-    Lanes(std::array::from_fn(|l| x.0[l].mul_add(y.0[l], z.0[l])))
+fn fma(x: &Lanes, y: &Lanes, mut z: Lanes) -> Lanes {
+    for l in 0..LANES {
+        z.0[l] = x.0[l].mul_add(y.0[l], z.0[l]);
+    }
+    z
 }
 
 /// Products of four rows of `k` with `v`.

@@ -30,10 +30,13 @@ impl Lanes {
     /// Sum of the lanes, by halves.
     #[inline(always)]
     pub fn sum(&self) -> f32 {
-        let x = &self.0;
-        let eight: [f32; 8] = std::array::from_fn(|l| x[l] + x[l + 8]);
-        let four: [f32; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
-        (four[0] + four[2]) + (four[1] + four[3])
+        let mut x = self.0;
+        for half in [8, 4] {
+            for l in 0..half {
+                x[l] += x[l + half];
+            }
+        }
+        (x[0] + x[2]) + (x[1] + x[3])
     }
 }
 

@@ -2,3 +2,4 @@ mod basic;
 mod given;
 mod identities;
 mod support;
+mod yardstick;

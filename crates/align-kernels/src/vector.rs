@@ -48,6 +48,13 @@ simd_dispatch! {
         sums.iter().sum()
     }
 
+    /// `out = scale (out + factor x)`.
+    pub(crate) fn combine(out: &mut [f32], scale: f32, factor: f32, x: &[f32]) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = scale * factor.mul_add(x, *out);
+        }
+    }
+
     /// `sums[d] += rows[.., d]`.
     pub(crate) fn add_rows(rows: &[f32], sums: &mut [f64]) {
         for row in rows.chunks_exact(sums.len()) {

@@ -1,0 +1,155 @@
+//! `bench-kernels`: the alignment kernels, and with `--peers` the Python libraries beside them.
+//!
+//! The work is done by `kernels` of `consonance-benches`; here the peers get an environment.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Result, spawn, workspace};
+
+const PEERS: &str = "--peers";
+
+/// What `--help` says.
+pub const OPTIONS: &str = "options
+  --op NAME        only this operation (crd, info-nce, mmd, nst, sinkhorn)
+  --shape NAME     only this shape
+  --list           say which cases there are and why, and time nothing
+  --device cpu     where the kernels run; cpu is all there is
+  --peers          time GeomLoss, POT, OTT-JAX and PyTorch too, in turn with ours; the first time, an
+                   environment with pinned versions is made under target/ by the interpreter that
+                   PYTHON names (default: python3), and pip downloads some gigabytes into it
+  --threads N      threads of both sides (default: 2)
+  --rounds N       turns of each side (default: 5)
+  --seconds N      a peer that has run so long gets no turn after its third (default: 30)
+  --json FILE      write all samples
+  --record         write a new benches/record/DATE_kernels.csv and, when every case ran with --peers,
+                   the table in README.md
+  --note TEXT      say in each row of the record on what machine
+";
+
+/// Runs the kernels; with `--peers`, after their environment is there.
+pub fn run(args: &[String]) -> Result {
+    let root = workspace::root();
+    let (with_peers, mut rest) = split(args);
+    if with_peers {
+        if rest.iter().any(|arg| arg == "--python") {
+            return Err("--python: comes with --peers, expected PYTHON=... instead".into());
+        }
+        let folder = workspace::target_dir(&root).join("bench-peers");
+        let requirements = root.join("benches/peers/requirements-kernels.txt");
+        if !is_current(&folder, &requirements)? {
+            // Bad arguments show now, not after minutes of downloads.
+            let mut list = kernels(&root, &rest);
+            if !spawn::wait(list.arg("--list").stdout(Stdio::null()))?.success() {
+                return Ok(std::process::ExitCode::FAILURE);
+            }
+        }
+        match environment(&folder, &requirements) {
+            Ok(python) => rest.extend(["--python".into(), python.display().to_string()]),
+            Err(error) => println!("peers: not run, {error}"),
+        }
+    }
+    spawn::become_command(kernels(&root, &rest))
+}
+
+/// Takes `--peers` out of the arguments.
+fn split(args: &[String]) -> (bool, Vec<String>) {
+    let rest = args.iter().filter(|arg| *arg != PEERS).cloned().collect();
+    (args.iter().any(|arg| arg == PEERS), rest)
+}
+
+fn kernels(root: &Path, args: &[String]) -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(["run", "--release", "--package", "consonance-benches", "--bin", "kernels"]);
+    cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--").args(args);
+    // An incremental build is cut so finely that vector code is not inlined, and runs several times
+    // slower than what users build.
+    cargo.env("CARGO_INCREMENTAL", "0");
+    cargo
+}
+
+/// The requirements that an environment was made from are kept in it: equal text, equal packages.
+fn stamp(folder: &Path) -> PathBuf {
+    folder.join("requirements.txt")
+}
+
+fn interpreter(folder: &Path) -> PathBuf {
+    folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
+fn is_current(folder: &Path, requirements: &Path) -> Result<bool> {
+    let wanted = fs::read_to_string(requirements)
+        .map_err(|error| format!("{}: {error}", requirements.display()))?;
+    let made = fs::read_to_string(stamp(folder)).is_ok_and(|made| made == wanted);
+    Ok(made && interpreter(folder).exists())
+}
+
+/// The interpreter of an environment that has the requirements, making it where it is not there.
+fn environment(folder: &Path, requirements: &Path) -> Result<PathBuf> {
+    let python = interpreter(folder);
+    if is_current(folder, requirements)? {
+        return Ok(python);
+    }
+    let base = env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    println!("peers: making an environment in {}", folder.display());
+    // The stamp of an older one must not outlive a pip that fails half way.
+    if stamp(folder).exists() {
+        fs::remove_file(stamp(folder))?;
+    }
+    let hint = "hint: install Python 3.11 or newer with its venv module, or name one in PYTHON";
+    let mut venv = Command::new(&base);
+    venv.args(["-m", "venv", "--clear"]).arg(folder);
+    if !spawn::wait(&mut venv).map_err(|error| format!("{error} ({hint})"))?.success() {
+        return Err(format!("`{base} -m venv` failed ({hint})").into());
+    }
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements);
+    if !spawn::wait(&mut pip)?.success() {
+        let text = "pip could not install benches/peers/requirements-kernels.txt (hint: its messages \
+                    are above; it needs the network)";
+        return Err(text.into());
+    }
+    fs::copy(requirements, stamp(folder))?;
+    Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(text: &str) -> Vec<String> {
+        text.split(' ').map(String::from).collect()
+    }
+
+    #[test]
+    fn only_our_own_flag_is_taken_out() {
+        assert_eq!(split(&args("--op mmd --peers --record")), (true, args("--op mmd --record")));
+        assert_eq!(split(&args("--op mmd")), (false, args("--op mmd")));
+    }
+
+    #[test]
+    fn an_interpreter_is_not_to_be_named_twice() {
+        let error = run(&args("--peers --python x")).unwrap_err().to_string();
+        assert_eq!(error, "--python: comes with --peers, expected PYTHON=... instead");
+    }
+
+    #[test]
+    fn an_environment_is_current_while_the_requirements_are_its_own() {
+        let folder = env::temp_dir().join(format!("bench-kernels-test-{}", std::process::id()));
+        let requirements = folder.join("wanted.txt");
+        let python = interpreter(&folder);
+        fs::create_dir_all(python.parent().unwrap()).unwrap();
+        fs::write(&requirements, "a==1\n").unwrap();
+        assert!(!is_current(&folder, &requirements).unwrap());
+        fs::copy(&requirements, stamp(&folder)).unwrap();
+        assert!(!is_current(&folder, &requirements).unwrap(), "it has no interpreter");
+        fs::write(&python, "").unwrap();
+        assert!(is_current(&folder, &requirements).unwrap());
+        fs::write(&requirements, "a==2\n").unwrap();
+        assert!(!is_current(&folder, &requirements).unwrap());
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(is_current(&folder, &requirements).is_err());
+    }
+}

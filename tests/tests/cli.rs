@@ -252,6 +252,46 @@ fn eval_gives_the_test_scores_of_the_summary() {
 }
 
 #[test]
+fn align_adds_rising_word_ends_that_splicing_takes() {
+    let world = World::new();
+    let (recipe, aligned) = (world.asr_recipe(), "aligned.jsonl");
+    let train = ["train", &recipe, "--quiet", "--out", "run", "--set", "schedule.max_steps=3"];
+    succeed(&mut world.command(&train));
+    let manifest = "manifest.jsonl#split=train";
+    let align = ["data", "align", "run", "--manifest", manifest, "--out"];
+    succeed(world.command(&align).arg(aligned));
+    let text = fs::read_to_string(world.path(aligned)).unwrap();
+    let before = fs::read_to_string(world.path("manifest.jsonl")).unwrap();
+    let mut with_times = 0;
+    for (line, old) in text.lines().zip(before.lines()) {
+        let mut fields: Value = serde_json::from_str(line).unwrap();
+        let ends = fields.as_object_mut().unwrap().remove("word_ends");
+        assert_eq!(fields, serde_json::from_str::<Value>(old).unwrap());
+        let is_train = fields["split"] == "train";
+        let Some(ends) = ends else {
+            assert!(!is_train, "{line}");
+            continue;
+        };
+        let ends: Vec<f64> = serde_json::from_value(ends).unwrap();
+        assert_eq!(ends.len(), fields["text"].as_str().unwrap().split(' ').count());
+        assert!(is_train && ends.is_sorted() && ends[0] > 0.0, "{line}");
+        assert!(*ends.last().unwrap() <= fields["duration"].as_f64().unwrap() + 0.02, "{line}");
+        with_times += 1;
+    }
+    assert_eq!((text.lines().count(), with_times > 0), (before.lines().count(), true));
+
+    let spliced = ["train", &recipe, "--quiet", "--out", "spliced", "--set", "augment.splice=1"];
+    let data = ["--set", "schedule.max_steps=3", "--set"];
+    let data_train = "data.train=[\"aligned.jsonl#split=train\"]";
+    succeed(world.command(&spliced).args(data).arg(data_train));
+    let message =
+        fail(&mut world.command(&["train", &recipe, "--out", "o", "--set", "augment.splice=1"]));
+    assert!(message.contains("no line of data.train has word_ends"), "{message}");
+    let message = fail(world.command(&align).arg("audio/aligned.jsonl"));
+    assert!(message.contains("another folder than that of manifest.jsonl"), "{message}");
+}
+
+#[test]
 fn shipped_recipes_are_listed_and_copied_but_nothing_is_overwritten() {
     let world = World::new();
     let listed = stdout(&succeed(&mut world.command(&["recipe", "ls"])));

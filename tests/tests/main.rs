@@ -12,4 +12,5 @@ mod program;
 #[cfg(unix)]
 mod resume;
 mod speech;
+mod standalone;
 mod world;

@@ -188,6 +188,12 @@ fn run_tokenizer(args: &TokenizerArgs, out: &mut dyn Write) -> anyhow::Result<()
 
 fn run_align(args: &AlignArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let spec = ManifestSpec::parse(&args.manifest)?;
+    anyhow::ensure!(
+        spec.path.parent() == args.out.parent(),
+        "{}: another folder than that of {}, expected the same (hint: paths of sound files count from it)",
+        args.out.display(),
+        spec.path.display()
+    );
     let aligned = systems::align(&args.run, &args.manifest)?;
     let mut ends: HashMap<usize, Option<Vec<f64>>> =
         aligned.into_iter().map(|(utterance, ends)| (utterance.place.line, ends)).collect();

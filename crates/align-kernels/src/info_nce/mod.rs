@@ -7,8 +7,8 @@
 //! | [`info_nce_similarities`] | similarities that something else computed, such as Sinkhorn divergences |
 //! | [`info_nce_lse`], [`combine_lse`], [`info_nce_given_lse`] | a block of the matrix, when data are spread over workers |
 //!
-//! The matrix of logits is never in memory as a whole: at most two stripes of it are, 32 MiB each
-//! (above 32,768 rows, 256 columns each). Other work memory is small, unless points are masked or
+//! The matrix of logits is never in memory as a whole: at most two stripes of it are, 12 MiB each
+//! (above 12,288 rows, 256 columns each). Other work memory is small, unless points are masked or
 //! not contiguous f32: those are copied. A symmetric loss costs `8 N M D` floating-point operations (`6 N M D` when the stripes fit),
 //! a one-directional one `6 N M D`.
 

@@ -15,8 +15,8 @@ use super::options::NONE;
 use super::sides::Side;
 use super::tile::{self, Lanes, Maxima, NOTHING, Slopes, Sums, lanes};
 
-/// Floats of a window: 32 MiB.
-const WINDOW: usize = 8 << 20;
+/// Floats of a window: 12 MiB.
+const WINDOW: usize = 3 << 20;
 
 /// Widest stripe. Each one reads and writes the gradient of all rows once.
 const WIDEST: usize = 960;

@@ -164,36 +164,27 @@ fn update_block<R: Rule>(
     }
 }
 
-/// `x y + z`. By value and lane by lane: loops over rows as well would be vectorised across the rows.
+/// Product of a row of `k` with `v`. Row by row, in sums as wide as four vectors: sums of several rows at
+/// once would be vectorised across the rows.
 #[inline(always)]
-fn fma(x: &Lanes, y: &Lanes, mut z: Lanes) -> Lanes {
+fn dot(k: &[Lanes], v: &[Lanes]) -> f32 {
+    const WIDE: usize = 4 * LANES;
+    let (k, k_rest) = flat(k).as_chunks::<WIDE>();
+    let (v, v_rest) = flat(v).as_chunks::<WIDE>();
+    let mut sums = [0f32; WIDE];
+    for (k, v) in k.iter().zip(v) {
+        for l in 0..WIDE {
+            sums[l] = k[l].mul_add(v[l], sums[l]);
+        }
+    }
+    for ((sum, k), v) in sums.iter_mut().zip(k_rest).zip(v_rest) {
+        *sum = k.mul_add(*v, *sum);
+    }
+    let mut lanes = Lanes([0.0; LANES]);
     for l in 0..LANES {
-        z.0[l] = x.0[l].mul_add(y.0[l], z.0[l]);
+        lanes.0[l] = (sums[l] + sums[l + LANES]) + (sums[l + 2 * LANES] + sums[l + 3 * LANES]);
     }
-    z
-}
-
-/// Products of four rows of `k` with `v`.
-#[inline(always)]
-fn dot_four(k: &[Lanes], width: usize, v: &[Lanes]) -> [f32; 4] {
-    let (k0, k) = k.split_at(width);
-    let (k1, k) = k.split_at(width);
-    let (k2, k3) = k.split_at(width);
-    let zero = Lanes([0.0; LANES]);
-    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
-    for ((((v, k0), k1), k2), k3) in v.iter().zip(k0).zip(k1).zip(k2).zip(k3) {
-        s0 = fma(k0, v, s0);
-        s1 = fma(k1, v, s1);
-        s2 = fma(k2, v, s2);
-        s3 = fma(k3, v, s3);
-    }
-    [s0.sum(), s1.sum(), s2.sum(), s3.sum()]
-}
-
-#[inline(always)]
-fn dot_one(k: &[Lanes], v: &[Lanes]) -> f32 {
-    let sums = k.iter().zip(v).fold(Lanes([0.0; LANES]), |sums, (k, v)| fma(k, v, sums));
-    sums.sum()
+    lanes.sum()
 }
 
 /// Adds four rows of `k`, each times its factor, to `out`. Over flat slices: a loop over vectors would
@@ -222,16 +213,8 @@ fn axpy_one(k: &[Lanes], factor: f32, out: &mut [Lanes]) {
 #[inline(always)]
 fn dot_block(k: &[Lanes], width: usize, v: &[Lanes]) -> Lanes {
     let mut sums = Lanes::splat(1.0);
-    let fours = k.chunks_exact(4 * width);
-    let rest = fours.remainder();
-    let mut at = 0;
-    for four in fours {
-        sums.0[at..at + 4].copy_from_slice(&dot_four(four, width, v));
-        at += 4;
-    }
-    for one in rest.chunks_exact(width) {
-        sums.0[at] = dot_one(one, v);
-        at += 1;
+    for (sum, row) in sums.0.iter_mut().zip(k.chunks_exact(width)) {
+        *sum = dot(row, v);
     }
     sums
 }

@@ -16,6 +16,7 @@
 pub mod dispatch;
 pub mod gemm;
 pub mod gemm_bf16;
+mod mat_ref;
 pub mod math;
 pub mod number;
 pub mod parallel;

@@ -3,8 +3,8 @@
 //! Kernels that already run one work item per thread (attention, convolution) use [`gemm_tile`];
 //! the parallel product cuts its output into tiles and uses [`gemm_at`].
 
-use super::gemm::MatRef;
 use super::real::Real;
+use crate::mat_ref::MatRef;
 
 /// Up to this many rows go through one by one: a matrix-vector product reads the right operand in
 /// place, a matrix product copies it first, which few rows do not repay.

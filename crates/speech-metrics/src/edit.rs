@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::error_rate::ErrorCounts;
+use crate::error_counts::ErrorCounts;
 
 /// Largest table, in cells of one byte, that [`align`] fills before it splits the problem.
 pub const MAX_CELLS: usize = 4 << 20;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::escape::escape;
 use super::svg::{N_COLOURS, has_means, plot};
 use super::{Curve, Report, Table};
 
@@ -124,22 +125,6 @@ fn is_number(cell: &str) -> bool {
     let cell = cell.trim();
     let bare = cell.trim_end_matches(|c: char| c == '%' || c.is_whitespace());
     matches!(cell, "-" | "–") || bare.replace(['±', '−'], "-").parse::<f64>().is_ok()
-}
-
-/// `text` with the characters that mean something in HTML written out.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// One class a colour: sets the colour that lines, dots and legend marks take.

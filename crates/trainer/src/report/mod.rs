@@ -4,6 +4,7 @@
 //! can be mailed, archived beside the checkpoint, and read on a phone, in light or dark.
 
 mod axis;
+mod escape;
 mod html;
 mod svg;
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::Curve;
 use super::axis::{Axis, short};
-use super::html::escape;
+use super::escape::escape;
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 250.0;

@@ -3,6 +3,8 @@
 //! Names and shapes are those of the scripts in `benches/peers`, which do the same work in PyTorch.
 //! The alignment kernels have definitions and peers of their own: [`kernels`].
 
+use std::process::ExitCode;
+
 mod bert;
 pub mod kernels;
 mod log_mel;
@@ -15,6 +17,18 @@ pub use log_mel::{LOG_MEL_CASES, LogMelCase, signal};
 pub use matmul::{GEMM_SHAPES, GemmShape, Operands};
 pub use samples::percentiles;
 pub use whisper::WhisperWork;
+
+/// What a program of this crate does with its work: memory is kept, an error printed once.
+pub fn program(run: fn() -> anyhow::Result<()>) -> ExitCode {
+    tensor_core::keep_freed_memory();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// One measurement: what a peer's line of the same name does.
 pub struct Workload {

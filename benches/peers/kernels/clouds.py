@@ -20,10 +20,14 @@ def batches(inputs, parameters):
     return sides
 
 
-def all_pair_weights(a, b):
-    """`(B C, n)` and `(B C, m)` from `(B, n)` and `(C, m)`."""
+def all_pairs(inputs, parameters):
+    """Both sides' points, leaves of the graph where gradients are wanted, and weights `(B C, n)` and `(B C, m)`."""
+    (x, a), (y, b) = batches(inputs, parameters)
     a = a[:, None].expand(-1, b.shape[0], -1).reshape(-1, a.shape[1])
-    return a.contiguous(), b.repeat(len(a) // len(b), 1)
+    b = b.repeat(len(a) // len(b), 1)
+    for points in (x, y):
+        points.requires_grad_(parameters["gradient"])
+    return x, y, a.contiguous(), b
 
 
 def all_pair_costs(x, y):

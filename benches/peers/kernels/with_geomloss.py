@@ -11,7 +11,7 @@ from geomloss import SamplesLoss
 from geomloss._legacy.sinkhorn_divergence import sinkhorn_cost, sinkhorn_loop
 from geomloss._legacy.sinkhorn_samples import softmin_tensorized
 
-from clouds import all_pair_costs, all_pair_weights, batches
+from clouds import all_pair_costs, all_pairs, batches
 
 
 def prepare(threads):
@@ -42,8 +42,7 @@ def samples_loss(inputs, parameters):
 
 def fixed_temperature(inputs, parameters):
     """Values alone. Costs come from one product, cheaper than GeomLoss's own on copies."""
-    (x, a), (y, b) = batches(inputs, parameters)
-    a, b = all_pair_weights(a, b)
+    x, y, a, b = all_pairs(inputs, parameters)
     eps = parameters["eps"]
 
     def run():

@@ -7,7 +7,7 @@ import ot
 import ot.batch
 import torch
 
-from clouds import all_pair_costs, all_pair_weights, batches, with_gradients
+from clouds import all_pair_costs, all_pairs, with_gradients
 
 
 def prepare(threads):
@@ -20,11 +20,8 @@ def version():
 
 def batched(method):
     def form(inputs, parameters):
-        (x, a), (y, b) = batches(inputs, parameters)
-        a, b = all_pair_weights(a, b)
+        x, y, a, b = all_pairs(inputs, parameters)
         eps, wants_gradient = parameters["eps"], parameters["gradient"]
-        x.requires_grad_(wants_gradient)
-        y.requires_grad_(wants_gradient)
         # Its value has the entropy of the plan where ours has the divergence from uniform weights.
         constant = eps * math.log(a.shape[1] * b.shape[1])
 

@@ -7,7 +7,7 @@ and the cheapest that autograd can do; kept graphs of all iterations would be sl
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from clouds import all_pair_costs, all_pair_weights, batches, potential_values, with_gradients
+from clouds import all_pair_costs, all_pairs, potential_values, with_gradients
 
 
 def prepare(threads):
@@ -32,11 +32,8 @@ def sinkhorn_gemm(inputs, parameters):
 
 def sinkhorn(iterate):
     def form(inputs, parameters):
-        (x, a), (y, b) = batches(inputs, parameters)
-        a, b = all_pair_weights(a, b)
+        x, y, a, b = all_pairs(inputs, parameters)
         eps, wants_gradient = parameters["eps"], parameters["gradient"]
-        x.requires_grad_(wants_gradient)
-        y.requires_grad_(wants_gradient)
 
         def run():
             costs = all_pair_costs(x, y)

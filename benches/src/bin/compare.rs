@@ -32,14 +32,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    tensor_core::keep_freed_memory();
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    consonance_benches::program(run)
 }
 
 fn run() -> anyhow::Result<()> {

@@ -15,14 +15,7 @@ use consonance_benches::kernels::{
 };
 
 fn main() -> ExitCode {
-    tensor_core::keep_freed_memory();
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    consonance_benches::program(run)
 }
 
 fn run() -> anyhow::Result<()> {

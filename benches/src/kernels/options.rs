@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use speech_metrics::edit::distance;
 
 use super::definitions::{CASES, Case};
 use super::record;
@@ -164,19 +165,10 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> anyhow::Error {
     anyhow!("bench-kernels: no {what} `{name}` (hint: {hint})")
 }
 
-/// Levenshtein distance, whatever the case of letters.
+/// Edits from one name to another, whatever the case of letters.
 fn edits(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_lowercase(), b.to_lowercase());
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, p) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, q) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(p != q);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    let letters = |text: &str| -> Vec<char> { text.to_lowercase().chars().collect() };
+    distance(&letters(a), &letters(b))
 }
 
 #[cfg(test)]

@@ -42,8 +42,9 @@ pub(super) fn solve(problem: &Problem<'_>, fixed: &Fixed, kernel: &mut [Lanes]) 
     // What the rows lack after an update that went past their fit.
     let mut row_error = 0.0;
     while iterations < fixed.max_iters {
-        // The last rows always fit.
-        let omega = if iterations + 1 == fixed.max_iters { 1.0 } else { relaxation.omega() };
+        // The last rows always fit, to columns that the map alone led to.
+        let is_last = iterations + 1 == fixed.max_iters;
+        let omega = if is_last { 1.0 } else { relaxation.omega() };
         state.keep_columns();
         let from = anderson.is_some().then(|| state.column_potentials());
         let columns = state.update_columns(omega);
@@ -57,12 +58,15 @@ pub(super) fn solve(problem: &Problem<'_>, fixed: &Fixed, kernel: &mut [Lanes]) 
                 break;
             }
             relaxation.observe(error);
-            let mut drift = columns.drift;
-            if let (Some(anderson), Some(from)) = (&mut anderson, from) {
-                let to = anderson.next(&from, state.column_potentials(), error);
-                drift = state.set_column_potentials(&to);
-            }
-            if drift > LARGEST_DRIFT {
+            let accelerated = anderson.as_mut().zip(from).and_then(|(anderson, from)| {
+                let mapped = || state.column_potentials();
+                anderson
+                    .retreat(error)
+                    .or_else(|| (!is_last).then(|| anderson.step(&from, mapped(), error)))
+            });
+            if let Some(to) = accelerated {
+                state.set_column_potentials(&to);
+            } else if columns.drift > LARGEST_DRIFT {
                 state.absorb();
             }
             let rows = state.update_rows(omega);
@@ -151,20 +155,26 @@ impl<'p, 'c, 'k> Absorbed<'p, 'c, 'k> {
         values.map(value).collect()
     }
 
-    /// Scales the columns to these potentials; returns the largest `|log2 v|`.
-    fn set_column_potentials(&mut self, potentials: &[f64]) -> f32 {
-        let mut drift = 0.0f32;
+    /// Takes the columns to these potentials, by their scalings if these stay in range.
+    fn set_column_potentials(&mut self, potentials: &[f64]) {
+        let far = f64::from(LARGEST_DRIFT) * std::f64::consts::LN_2 * self.eps;
+        let given = flat(&self.at.g).iter().zip(potentials);
+        let mut moves = given.filter(|(g, _)| **g != f32::NEG_INFINITY);
+        if moves.any(|(g, to)| (to - f64::from(*g)).abs() > far) {
+            for (g, &to) in flat_mut(&mut self.at.g).iter_mut().zip(potentials) {
+                *g = if *g == f32::NEG_INFINITY { *g } else { to as f32 };
+            }
+            fold(&mut self.at.f, &self.u, self.eps);
+            return self.rebuild();
+        }
         let slots = flat_mut(&mut self.v).iter_mut().zip(flat_mut(&mut self.column_mass));
         let given = flat(&self.at.g).iter().zip(flat(&self.problem.b)).zip(potentials);
         for ((v, mass), ((&g, &b), &to)) in slots.zip(given) {
             if g != f32::NEG_INFINITY {
-                let log = ((to - f64::from(g)) / self.eps) as f32;
-                drift = drift.max(log.abs() * std::f32::consts::LOG2_E);
-                *v = log.exp();
+                *v = ((to - f64::from(g)) / self.eps).exp() as f32;
                 *mass = b * *v;
             }
         }
-        drift
     }
 
     /// Moves the scalings into the potentials and makes the kernel anew.

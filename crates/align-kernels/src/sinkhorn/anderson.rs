@@ -32,15 +32,16 @@ impl Anderson {
         Self { memory, seen: VecDeque::new(), plain: None, error: f64::INFINITY }
     }
 
+    /// Where to go back to, if `error` at the present point has risen over that of the one before.
+    pub fn retreat(&mut self, error: f64) -> Option<Vec<f64>> {
+        let plain = self.plain.take().filter(|_| error > self.error)?;
+        self.seen.clear();
+        Some(plain)
+    }
+
     /// Where to go from `g`, at which the marginal error was `error` and which the map takes to
     /// `mapped`.
-    pub fn next(&mut self, g: &[f64], mapped: Vec<f64>, error: f64) -> Vec<f64> {
-        if let Some(plain) = self.plain.take()
-            && error > self.error
-        {
-            self.seen.clear();
-            return plain;
-        }
+    pub fn step(&mut self, g: &[f64], mapped: Vec<f64>, error: f64) -> Vec<f64> {
         self.error = error;
         if self.seen.len() > self.memory {
             self.seen.pop_front();
@@ -136,7 +137,10 @@ mod tests {
         for _ in 0..9 {
             let mapped = affine(&g);
             error = largest(&difference(&mapped, &g));
-            g = anderson.next(&g, mapped, error);
+            g = match anderson.retreat(error) {
+                Some(plain) => plain,
+                None => anderson.step(&g, mapped, error),
+            };
         }
         assert!(error < 1e-6, "{error}");
         assert!((g[0] - 100.0).abs() < 1e-3 && (g[1] + 20.0).abs() < 1e-3, "{g:?}");
@@ -145,22 +149,24 @@ mod tests {
     #[test]
     fn a_step_that_raises_the_error_is_taken_back() {
         let mut anderson = Anderson::new(3);
-        assert_eq!(anderson.next(&[0.0], vec![1.0], 4.0), [1.0]);
-        let step = anderson.next(&[1.0], vec![1.5], 2.0);
+        assert_eq!(anderson.step(&[0.0], vec![1.0], 4.0), [1.0]);
+        assert_eq!(anderson.retreat(2.0), None);
+        let step = anderson.step(&[1.0], vec![1.5], 2.0);
         assert!((step[0] - 2.0).abs() < 1e-6, "the sum of a geometric series: {step:?}");
-        assert_eq!(anderson.next(&step, vec![9.0], 3.0), [1.5], "back to where the map led");
-        assert_eq!(anderson.next(&[1.5], vec![1.6], 1.0), [1.6], "and nothing is remembered");
+        assert_eq!(anderson.retreat(3.0), Some(vec![1.5]), "back to where the map led");
+        assert_eq!(anderson.retreat(9.0), None, "once");
+        assert_eq!(anderson.step(&[1.5], vec![1.6], 1.0), [1.6], "and nothing is remembered");
     }
 
     #[test]
     fn memory_is_bounded_and_degenerate_histories_fall_back_on_the_map() {
         let mut anderson = Anderson::new(2);
         for k in 0..9 {
-            let next = anderson.next(&[0.0, 0.0], vec![0.0, 0.0], 1.0);
+            let next = anderson.step(&[0.0, 0.0], vec![0.0, 0.0], 1.0);
             assert_eq!(next, [0.0, 0.0], "{k}");
             assert!(anderson.seen.len() <= 3);
         }
-        let next = anderson.next(&[0.0, 0.0], vec![f64::NAN, 1.0], 1.0);
+        let next = anderson.step(&[0.0, 0.0], vec![f64::NAN, 1.0], 1.0);
         assert!(next[0].is_nan() && next[1] == 1.0);
     }
 }

@@ -1,7 +1,7 @@
 //! Identities that hold for every input, and what batching must not change.
 
 use cpu_math::testing::same_bits_on_one_and_two_threads;
-use ndarray::{Array2, concatenate, s};
+use ndarray::{Array2, Axis, concatenate, s};
 
 use super::support::*;
 use crate::Ragged;
@@ -83,6 +83,37 @@ fn accelerated_iterations_reach_the_same_solution_sooner() {
     let [plain, relaxed, anderson] = totals;
     assert!(relaxed * 4 < plain * 3, "{relaxed} of {plain} iterations");
     assert!(anderson * 10 < plain, "{anderson} of {plain} iterations");
+}
+
+#[test]
+fn anderson_is_sound_where_steps_are_wild() {
+    for seed in 0..6 {
+        for (n, m) in [(1, 7), (17, 13), (33, 64)] {
+            // Distances of hundreds of eps, points twice, and one far from all others.
+            let mut x = cloud(n, 5, seed);
+            x.row_mut(n - 1).fill(3.0);
+            let y = concatenate![Axis(0), cloud(m, 5, seed + 9), x.slice(s![..1, ..])];
+            for (eps, reach) in [(0.01, None), (0.002, None), (0.002, Some(0.5))] {
+                let run = |acceleration, max_iters| {
+                    let fixed = Fixed { eps, max_iters, tol: 1e-5, acceleration };
+                    one(&x, &y, &Options { mode: Mode::Fixed(fixed), reach, ..Options::default() })
+                };
+                let anderson = Acceleration::Anderson { memory: 6 };
+                let at = format!("{n}x{m} seed {seed} eps {eps} reach {reach:?}");
+                let (plain, faster) = (run(Acceleration::Plain, 30_000), run(anderson, 30_000));
+                assert!(faster.f.iter().chain(&faster.g).all(|h| h.is_finite()), "{at}");
+                assert!(faster.iterations[0] <= plain.iterations[0] + 10, "{at}");
+                if plain.marginal_error[0] < 2e-5 {
+                    let gap = (plain.value[0] - faster.value[0]).abs();
+                    assert!(gap < 2e-4 * plain.value[0].abs().max(0.1), "{at}: {gap}");
+                }
+                for few in 2..9 {
+                    let out = run(anderson, few);
+                    assert!(out.f.iter().chain(&out.g).all(|h| h.is_finite()), "{at} after {few}");
+                }
+            }
+        }
+    }
 }
 
 /// Three items of `x`, four of `y`, one of them empty.

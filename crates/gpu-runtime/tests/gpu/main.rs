@@ -1,0 +1,11 @@
+//! The driver's side of a device, on a GPU or on the interpreter.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test, helpers included")]
+
+mod common;
+mod device;
+mod doctor;
+mod graph;
+mod launch;
+mod memory;
+mod simulated;

@@ -5,9 +5,9 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-use crate::{Result, spawn, workspace};
+use crate::{Result, emulate, spawn, workspace};
 
 const PEERS: &str = "--peers";
 
@@ -16,7 +16,9 @@ pub const OPTIONS: &str = "options
   --op NAME        only this operation (crd, info-nce, mmd, nst, sinkhorn)
   --shape NAME     only this shape
   --list           say which cases there are and why, and time nothing
-  --device cpu     where the kernels run; cpu is all there is
+  --device cpu     where the kernels run: cpu is timed; with emu the GPU kernels run on the PTX
+                   interpreter, and bytes, operations and the roofline of a card are printed
+                   (takes --op, --shape, --list and --gpu h200|a100)
   --peers          time GeomLoss, POT, OTT-JAX and PyTorch too, in turn with ours; the first time, an
                    environment with pinned versions is made under target/ by the interpreter that
                    PYTHON names (default: python3), and pip downloads some gigabytes into it
@@ -32,6 +34,9 @@ pub const OPTIONS: &str = "options
 /// Runs the kernels; with `--peers`, after their environment is there.
 pub fn run(args: &[String]) -> Result {
     let root = workspace::root();
+    if let Some(rest) = without_emulator(args) {
+        return roofline(&root, &rest);
+    }
     let (with_peers, mut rest) = split(args);
     if with_peers {
         if rest.iter().any(|arg| arg == "--python") {
@@ -43,7 +48,7 @@ pub fn run(args: &[String]) -> Result {
             // Bad arguments show now, not after minutes of downloads.
             let mut list = kernels(&root, &rest);
             if !spawn::wait(list.arg("--list").stdout(Stdio::null()))?.success() {
-                return Ok(std::process::ExitCode::FAILURE);
+                return Ok(ExitCode::FAILURE);
             }
         }
         match environment(&folder, &requirements) {
@@ -54,6 +59,24 @@ pub fn run(args: &[String]) -> Result {
     spawn::become_command(kernels(&root, &rest))
 }
 
+/// The other arguments, where the device is `emu`.
+fn without_emulator(args: &[String]) -> Option<Vec<String>> {
+    let at = args.windows(2).position(|pair| pair == ["--device", "emu"])?;
+    Some([&args[..at], &args[at + 2..]].concat())
+}
+
+/// Counts what the GPU kernels do, on the interpreter.
+fn roofline(root: &Path, args: &[String]) -> Result {
+    let folder = emulate::library(root)?;
+    let counters = folder.join(format!("counters-{}.jsonl", std::process::id()));
+    let mut command = run_bin(root, "roofline", args);
+    emulate::point(&mut command, &folder, emulate::SEEDS[0]);
+    let status = spawn::wait(command.env("PTX_EMU_COUNTERS", &counters));
+    // Nothing to take away where nothing was counted.
+    let _ = fs::remove_file(&counters);
+    Ok(if status?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Takes `--peers` out of the arguments.
 fn split(args: &[String]) -> (bool, Vec<String>) {
     let rest = args.iter().filter(|arg| *arg != PEERS).cloned().collect();
@@ -61,8 +84,13 @@ fn split(args: &[String]) -> (bool, Vec<String>) {
 }
 
 fn kernels(root: &Path, args: &[String]) -> Command {
+    run_bin(root, "kernels", args)
+}
+
+/// A program of the benches, in release mode.
+fn run_bin(root: &Path, bin: &str, args: &[String]) -> Command {
     let mut cargo = workspace::cargo();
-    cargo.args(["run", "--release", "--package", "consonance-benches", "--bin", "kernels"]);
+    cargo.args(["run", "--release", "--package", "consonance-benches", "--bin", bin]);
     cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--").args(args);
     // An incremental build is cut so finely that vector code is not inlined, and runs several times
     // slower than what users build.
@@ -127,6 +155,13 @@ mod tests {
     fn only_our_own_flag_is_taken_out() {
         assert_eq!(split(&args("--op mmd --peers --record")), (true, args("--op mmd --record")));
         assert_eq!(split(&args("--op mmd")), (false, args("--op mmd")));
+    }
+
+    #[test]
+    fn the_emulator_takes_the_rest_of_the_arguments() {
+        let rest = without_emulator(&args("--op sinkhorn --device emu --gpu a100"));
+        assert_eq!(rest, Some(args("--op sinkhorn --gpu a100")));
+        assert_eq!(without_emulator(&args("--device cpu")), None);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! `doctor`: what this machine has, line by line, with a fix for what it lacks.
 
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::{Result, cli, workspace};
+use crate::{Result, cli, spawn, workspace};
 
 /// Free space in the target folder below which a build is likely to fail, in GB.
 const LEAST_DISK_GB: f64 = 3.0;
@@ -71,11 +70,12 @@ pub fn run(args: &[String]) -> Result {
         disk(&workspace::target_dir(&root)),
         cpu(),
         nextest(),
-        cuda(find_libcuda()),
     ];
     for finding in &findings {
         println!("{}", finding.line());
     }
+    println!("\nGPU, which nothing needs:");
+    gpu(&root)?;
     let healthy = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -179,14 +179,17 @@ fn nextest() -> Finding {
     }
 }
 
-fn cuda(found: Option<PathBuf>) -> Finding {
-    match found {
-        Some(path) => Finding::good(format!(
-            "CUDA driver at {}; CUDA path not built yet, training runs on the CPU",
-            path.display()
-        )),
-        None => Finding::good("no CUDA driver; none needed, CUDA path not built yet"),
+/// What the driver offers, told by a program of the crate that talks to it.
+fn gpu(root: &Path) -> Result<()> {
+    let mut report = workspace::cargo();
+    report.args(["run", "--quiet", "--package", "gpu-runtime", "--bin", "gpu-doctor"]);
+    if !spawn::wait(report.current_dir(root))?.success() {
+        println!(
+            "{}",
+            Finding::note("gpu-doctor did not run", "cargo build -p gpu-runtime").line()
+        );
     }
+    Ok(())
 }
 
 /// First line of `program --version`.
@@ -233,23 +236,6 @@ fn free_disk_gb(path: &Path) -> Option<f64> {
 fn parse_df(text: &str) -> Option<f64> {
     let kib: f64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
     Some(kib * 1024.0 / 1e9)
-}
-
-/// The driver's library as a file; it is not opened.
-fn find_libcuda() -> Option<PathBuf> {
-    const USUAL: [&str; 6] = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib64",
-        "/usr/lib",
-        "/usr/lib/wsl/lib",
-        "/run/opengl-driver/lib",
-    ];
-    let named = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let dirs = env::split_paths(&named).filter(|dir| !dir.as_os_str().is_empty());
-    dirs.chain(USUAL.iter().map(PathBuf::from))
-        .flat_map(|dir| ["libcuda.so.1", "libcuda.so"].map(|name| dir.join(name)))
-        .find(|path| path.is_file())
 }
 
 #[cfg(test)]

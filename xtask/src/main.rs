@@ -9,6 +9,8 @@ mod bench;
 mod bench_kernels;
 mod cli;
 mod doctor;
+mod emulate;
+mod kernels;
 mod packages;
 mod spawn;
 mod test;
@@ -91,6 +93,13 @@ const WORKSPACE: &[Command] = &[
         about: "alignment kernels, checked and timed; --peers times other libraries",
         options: bench_kernels::OPTIONS,
         run: bench_kernels::run,
+    },
+    Command {
+        name: "kernels",
+        usage: "check [OPTIONS]",
+        about: "assemble the PTX for every target, hold it to its budget",
+        options: kernels::OPTIONS,
+        run: kernels::run,
     },
     Command {
         name: "test",

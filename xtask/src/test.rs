@@ -1,21 +1,24 @@
 //! `test`: everything that must pass before a change lands, in the order that fails soonest.
 
 use std::env;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use crate::kernels::{self, Outcome};
 use crate::packages::{self, Member};
-use crate::{Result, cli, spawn, tidy, workspace};
+use crate::{Result, cli, emulate, spawn, tidy, workspace};
 
-const FLAGS: &[&str] = &["--package", "--stage", "--help", "--"];
+const FLAGS: &[&str] = &["--package", "--stage", "--emulate", "--help", "--"];
 /// The stages in running order.
-const STAGES: &[&str] = &["fmt", "clippy", "test", "doctest", "doc", "tidy"];
+const STAGES: &[&str] = &["fmt", "clippy", "test", "doctest", "doc", "kernels", "emulate", "tidy"];
 
 /// What `--help` says.
 pub const OPTIONS: &str = "options
-  --package NAME   only this package (clippy, test, doctest, doc); may be repeated
-  --stage NAME     only this stage: fmt clippy test doctest doc tidy; may be repeated
-  -- ARGS          passed to the test runner of stage `test`, e.g. part of a test's name
+  --package NAME   only this package (clippy, test, doctest, doc, emulate); may be repeated
+  --stage NAME     only this stage: fmt clippy test doctest doc kernels emulate tidy; may be repeated
+  --emulate        the same as --stage emulate: the GPU tests on the PTX interpreter, no GPU needed
+  -- ARGS          passed to the test runner (test, emulate), e.g. part of a test's name
 ";
 
 /// What was asked for on the command line.
@@ -37,6 +40,7 @@ pub fn run(args: &[String]) -> Result {
     }
     let plan = Plan { options: &options, members: &members, nextest: has_nextest() };
     let start = Instant::now();
+    let mut skipped = Vec::new();
     for &stage in STAGES {
         if !options.stages.is_empty() && !options.stages.iter().any(|name| name == stage) {
             continue;
@@ -49,6 +53,8 @@ pub fn run(args: &[String]) -> Result {
                 spawn::wait(&mut command)?.success()
             }
             Step::Tidy => tidy::check(&root)?,
+            Step::Kernels => assemble(&root, &mut skipped)?,
+            Step::Emulate => plan.emulate(&root)?,
             Step::Skip(why) => {
                 println!("== {stage}: nothing to run, {why}");
                 true
@@ -61,6 +67,9 @@ pub fn run(args: &[String]) -> Result {
         }
         println!("== {stage}: ok, {seconds:.1} s");
     }
+    for reason in &skipped {
+        println!("== NOT CHECKED {reason}");
+    }
     println!("== all stages passed, {:.1} s", start.elapsed().as_secs_f64());
     Ok(ExitCode::SUCCESS)
 }
@@ -72,6 +81,7 @@ fn parse(args: &[String]) -> std::result::Result<Options, String> {
         let mut value = || args.next().cloned().ok_or(format!("test: `{arg}` needs a name"));
         match arg.as_str() {
             "--package" | "-p" => options.packages.push(value()?),
+            "--emulate" => options.stages.push("emulate".into()),
             "--stage" => {
                 let stage = value()?;
                 if !STAGES.contains(&stage.as_str()) {
@@ -97,6 +107,8 @@ fn parse(args: &[String]) -> std::result::Result<Options, String> {
 /// What to do for a stage.
 enum Step {
     Run(Command),
+    Kernels,
+    Emulate,
     Tidy,
     Skip(&'static str),
 }
@@ -145,13 +157,38 @@ impl Plan<'_> {
                 cargo.args(["doc", "--no-deps"]).args(self.packages());
                 cargo.env("RUSTDOCFLAGS", "-D warnings");
             }
+            "kernels" => return Step::Kernels,
+            "emulate" => return Step::Emulate,
             _ => return Step::Tidy,
         }
-        // A machine that builds once gains nothing from incremental state but its size.
-        if env::var_os("CI").is_some() {
-            cargo.env("CARGO_INCREMENTAL", "0");
+        Step::Run(frugal(cargo))
+    }
+
+    /// Runs the tests of a device on the interpreter, once for each order of warps.
+    fn emulate(&self, root: &Path) -> Result<bool> {
+        let folder = emulate::library(root)?;
+        for seed in emulate::SEEDS {
+            println!("== emulate: seed {seed}");
+            let mut command = self.device_tests();
+            emulate::point(&mut command, &folder, seed);
+            if !spawn::wait(command.current_dir(root))?.success() {
+                return Ok(false);
+            }
         }
-        Step::Run(cargo)
+        Ok(true)
+    }
+
+    fn device_tests(&self) -> Command {
+        let mut cargo = workspace::cargo();
+        if self.nextest {
+            cargo.args(["nextest", "run"]).args(self.packages());
+            cargo.args(["-E", &format!("binary(/^{}/)", emulate::PREFIX)]);
+        } else {
+            cargo.arg("test").args(self.packages());
+            cargo.args(["--test", &format!("{}*", emulate::PREFIX)]);
+        }
+        cargo.args(&self.options.runner_args);
+        frugal(cargo)
     }
 
     /// Packages with a library among those asked for. To name one without is an error to cargo
@@ -169,6 +206,26 @@ impl Plan<'_> {
     }
 }
 
+/// A machine that builds once gains nothing from incremental state but its size.
+fn frugal(mut cargo: Command) -> Command {
+    if env::var_os("CI").is_some() {
+        cargo.env("CARGO_INCREMENTAL", "0");
+    }
+    cargo
+}
+
+/// Assembles the kernels. A machine that cannot get the assembler goes on, and says so at the end.
+fn assemble(root: &Path, skipped: &mut Vec<String>) -> Result<bool> {
+    Ok(match kernels::check(root, &kernels::Options::default())? {
+        Outcome::Passed => true,
+        Outcome::Failed => false,
+        Outcome::NoAssembler(reason) => {
+            skipped.push(format!("kernels: {reason}"));
+            true
+        }
+    })
+}
+
 /// What most often helps when the stage fails.
 fn hint(stage: &str) -> &'static str {
     match stage {
@@ -176,6 +233,8 @@ fn hint(stage: &str) -> &'static str {
         "clippy" => "cargo clippy --workspace --all-targets shows the same warnings",
         "test" => "cargo xtask test --stage test -- NAME runs the tests whose name has NAME in it",
         "doctest" => "cargo test --doc --package NAME runs those of one package",
+        "kernels" => "kernels/README.md says what is checked and how a budget is raised",
+        "emulate" => "cargo xtask test --emulate -- NAME runs the device tests with NAME in them",
         "doc" => "broken links and missing docs are errors here",
         _ => "each line above names the file, the line and the rule",
     }
@@ -205,6 +264,12 @@ mod tests {
                 let words: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
                 words.join(" ")
             }
+            Step::Kernels => "kernels".into(),
+            Step::Emulate => {
+                let command = (Plan { options, members: &members, nextest }).device_tests();
+                let words: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+                words.join(" ")
+            }
             Step::Tidy => "tidy".into(),
             Step::Skip(why) => why.into(),
         }
@@ -227,6 +292,17 @@ mod tests {
     }
 
     #[test]
+    fn the_device_tests_are_those_that_say_so() {
+        let options = parse(&args("--emulate -- sinkhorn")).unwrap();
+        assert_eq!(options.stages, ["emulate"]);
+        assert_eq!(
+            line(&options, true, "emulate"),
+            "nextest run --workspace -E binary(/^gpu/) sinkhorn"
+        );
+        assert_eq!(line(&options, false, "emulate"), "test --workspace --test gpu* sinkhorn");
+    }
+
+    #[test]
     fn a_named_package_limits_every_stage_that_builds() {
         let options = parse(&args("--package lib -p bin")).unwrap();
         assert_eq!(line(&options, true, "doc"), "doc --no-deps --package lib --package bin");
@@ -246,6 +322,6 @@ mod tests {
         assert_eq!(error("--stage dco"), "test: no stage `dco` (hint: did you mean `doc`)");
         assert_eq!(error("--stage"), "test: `--stage` needs a name");
         assert!(error("wer").contains("cargo xtask test -- wer"));
-        assert!(error("--emulate").starts_with("test: no option `--emulate` (hint: one of "));
+        assert!(error("--gpu").starts_with("test: no option `--gpu` (hint: one of "));
     }
 }

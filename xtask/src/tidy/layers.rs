@@ -7,8 +7,11 @@ use crate::packages::{Dependency, Manifest, parse};
 const LAYERS: &[(&str, &[&str])] = &[
     ("audio-frontend", &[]),
     ("speech-metrics", &[]),
-    ("align-kernels", &["cpu-math"]),
+    ("align-kernels", &["cpu-math", "gpu-runtime"]),
     ("cpu-math", &[]),
+    ("gpu-runtime", &[]),
+    ("ptx-emu", &[]),
+    ("ptx-emu-cuda", &["ptx-emu"]),
     ("tensor-core", &["cpu-math"]),
     ("model-zoo", &["tensor-core"]),
     ("trainer", &["align-kernels", "audio-frontend", "model-zoo", "speech-metrics", "tensor-core"]),

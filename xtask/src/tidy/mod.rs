@@ -6,6 +6,7 @@
 mod hygiene;
 mod layers;
 mod markdown;
+mod ptx;
 mod rust_rules;
 mod rust_source;
 mod tree;
@@ -57,9 +58,10 @@ pub fn check(root: &Path) -> Result<bool> {
     let mut faults = tree::faults(&tree);
     let mut warnings = Vec::new();
     let mut manifests = Vec::new();
+    let mut registries = ptx::Registries::default();
     for file in tree.files() {
         let path = file.path.as_str();
-        if !hygiene::is_source(path) {
+        if !hygiene::is_source(path) && !ptx::is_kernel(path) {
             continue;
         }
         let bytes = fs::read(root.join(path)).map_err(|error| format!("{path}: {error}"))?;
@@ -74,13 +76,17 @@ pub fn check(root: &Path) -> Result<bool> {
         if path.ends_with(".rs") {
             faults.extend(rust_rules::faults(path, text));
             warnings.extend(rust_rules::length_warning(path, text));
+            registries.take(path, text);
         } else if path.ends_with(".md") {
             faults.extend(markdown::faults(path, text, &tree));
+        } else if ptx::is_kernel(path) {
+            faults.extend(ptx::faults(path, text, &tree));
         } else if path.ends_with("Cargo.toml") {
             manifests.push((path.to_owned(), text.to_owned()));
         }
     }
     faults.extend(layers::faults(&manifests));
+    faults.extend(ptx::folder_faults(&tree, &registries));
     faults.sort();
     warnings.sort();
     for warning in &warnings {

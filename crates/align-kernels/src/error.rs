@@ -1,5 +1,7 @@
 //! The one error of this crate.
 
+use std::borrow::Cow;
+
 /// What went wrong, coarse enough to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,8 @@ pub enum ErrorKind {
     Option,
     /// A value of an input is not allowed, such as a negative weight.
     Value,
+    /// A device, or the driver, refused or failed.
+    Device,
 }
 
 /// A failed kernel call: which one, what kind, and the numbers involved.
@@ -18,7 +22,7 @@ pub struct KernelError {
     op: &'static str,
     kind: ErrorKind,
     detail: String,
-    hint: Option<&'static str>,
+    hint: Option<Cow<'static, str>>,
 }
 
 /// A result whose error is a [`KernelError`].
@@ -41,8 +45,8 @@ impl KernelError {
     }
 
     /// Advice, where there is some.
-    pub fn hint(&self) -> Option<&'static str> {
-        self.hint
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     pub(crate) fn shape(op: &'static str, detail: String) -> Self {
@@ -50,18 +54,26 @@ impl KernelError {
     }
 
     pub(crate) fn option(op: &'static str, detail: String, hint: &'static str) -> Self {
-        Self { op, kind: ErrorKind::Option, detail, hint: Some(hint) }
+        Self { op, kind: ErrorKind::Option, detail, hint: Some(hint.into()) }
     }
 
     pub(crate) fn value(op: &'static str, detail: String) -> Self {
         Self { op, kind: ErrorKind::Value, detail, hint: None }
+    }
+
+    /// Keeps what the device's side said, hint included.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn device(op: &'static str, error: &gpu_runtime::GpuError) -> Self {
+        let detail = format!("{}: {}", error.place(), error.detail());
+        let hint = error.hint_text().map(|hint| hint.to_owned().into());
+        Self { op, kind: ErrorKind::Device, detail, hint }
     }
 }
 
 impl std::fmt::Display for KernelError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.op, self.detail)?;
-        match self.hint {
+        match &self.hint {
             Some(hint) => write!(f, " (hint: {hint})"),
             None => Ok(()),
         }

@@ -6,6 +6,10 @@
 //!
 //! Results have the same bits on any number of threads. Errors say where, what, expected and got.
 //!
+//! [`sinkhorn`](fn@sinkhorn::sinkhorn), its gradients and [`pairwise_cost`](fn@pairwise_cost::pairwise_cost)
+//! also run on a GPU: pass clouds of `device::DevicePoints`. The feature `cuda`, on unless
+//! turned off, brings that; it needs no CUDA to build, and a driver only when a device is opened.
+//!
 //! # Which loss
 //!
 //! | you have | and want | call | cost of a pair of `N` and `M` points of width `D` |
@@ -43,15 +47,22 @@
 //! these losses, with gradients, for the arrays of a safetensors file.
 
 pub mod crd;
+#[cfg(feature = "cuda")]
+pub mod device;
 mod error;
 pub mod info_nce;
 pub mod mmd;
 pub mod nst;
+pub mod pairwise_cost;
+mod place;
 mod points;
 pub mod reference;
+#[cfg(feature = "cuda")]
+pub mod registry;
 pub mod sinkhorn;
 mod vector;
 pub mod wasserstein_info_nce;
 
 pub use error::{ErrorKind, KernelError, Result};
+pub use place::{Host, Place};
 pub use points::{Points, Ragged};

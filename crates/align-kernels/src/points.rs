@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::{KernelError, Result};
+use crate::place::{Cloud, Host, Place};
 
 /// `N` points of width `D`, in the caller's precision.
 ///
@@ -83,7 +84,8 @@ impl<'a> From<ArrayView2<'a, f16>> for Points<'a> {
 /// `B` clouds of their own lengths, packed one after another: nothing is padded.
 ///
 /// Item `k` is the rows `offsets[k]..offsets[k + 1]` (`cu_seqlens` of attention kernels); it may be
-/// empty.
+/// empty. `P` says where the points are: on the [`Host`], unless they are
+/// `DevicePoints` on a `Gpu`.
 ///
 /// # Examples
 ///
@@ -97,8 +99,8 @@ impl<'a> From<ArrayView2<'a, f16>> for Points<'a> {
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Ragged<'a> {
-    points: Points<'a>,
+pub struct Ragged<'a, P: Place = Host> {
+    points: P::Points<'a>,
     offsets: Cow<'a, [usize]>,
 }
 
@@ -110,6 +112,17 @@ impl<'a> Ragged<'a> {
     /// [`Shape`](crate::ErrorKind::Shape) unless `offsets` starts at 0, never falls, and ends at the
     /// number of points.
     pub fn new(points: Points<'a>, offsets: &'a [usize]) -> Result<Self> {
+        Self::pack(points, offsets)
+    }
+
+    /// A batch of one item.
+    pub fn single(points: Points<'a>) -> Self {
+        Self::alone(points)
+    }
+}
+
+impl<'a, P: Place> Ragged<'a, P> {
+    pub(crate) fn pack(points: P::Points<'a>, offsets: &'a [usize]) -> Result<Self> {
         let n = points.count();
         let complaint = if offsets.first() != Some(&0) {
             format!("offsets start with {:?}, expected 0", offsets.first())
@@ -123,8 +136,7 @@ impl<'a> Ragged<'a> {
         Err(KernelError::shape("ragged", complaint))
     }
 
-    /// A batch of one item.
-    pub fn single(points: Points<'a>) -> Self {
+    pub(crate) fn alone(points: P::Points<'a>) -> Self {
         let offsets = vec![0, points.count()];
         Self { points, offsets: Cow::Owned(offsets) }
     }
@@ -145,7 +157,7 @@ impl<'a> Ragged<'a> {
     }
 
     /// All points.
-    pub fn points(&self) -> Points<'a> {
+    pub fn points(&self) -> P::Points<'a> {
         self.points
     }
 }

@@ -175,7 +175,7 @@ fn wrong_arguments_are_named() {
         ),
         (
             cost_matrix(PointCost::Cosine, &[1.0; 3], &[], 2).unwrap_err().to_string(),
-            "sinkhorn: x has 3 values, expected a multiple of D = 2",
+            "pairwise_cost: x has 3 values, expected a multiple of D = 2",
         ),
         (
             project_onto_rows(&[1.0; 3], &[1.0; 2], 2, 1).unwrap_err().to_string(),

@@ -6,6 +6,7 @@ pub mod crd;
 pub mod info_nce;
 pub mod mmd;
 pub mod nst;
+pub mod pairwise_cost;
 pub mod sinkhorn;
 pub mod wasserstein_info_nce;
 

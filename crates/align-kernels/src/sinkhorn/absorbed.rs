@@ -10,11 +10,12 @@
 //! arXiv:1910.12958 (unbalanced).
 
 use super::anderson::Anderson;
-use super::kernels::{self, Damped, Exact, Relaxed, Rule, Scaling, Seen};
+use super::kernels;
 use super::lanes::{Lanes, flat, flat_mut};
 use super::options::{Acceleration, Fixed};
 use super::problem::{Potentials, Problem, vec_range};
 use super::relaxation::Relaxation;
+use super::scaling::{Damped, Exact, Relaxed, Rule, Scaling, Seen};
 use super::solved::Solved;
 
 /// Scalings past `2^40` are absorbed: a term that is 0 in `K` would then still be below `2^-46`.
@@ -105,6 +106,8 @@ struct Absorbed<'p, 'c, 'k> {
     kept: (Vec<Lanes>, Vec<Lanes>),
     /// Whether NaN was met.
     broken: bool,
+    /// Whether the last sweep began at the last rows.
+    backwards: bool,
 }
 
 impl<'p, 'c, 'k> Absorbed<'p, 'c, 'k> {
@@ -126,6 +129,7 @@ impl<'p, 'c, 'k> Absorbed<'p, 'c, 'k> {
             column_sums: Vec::new(),
             kept: (Vec::new(), Vec::new()),
             broken: false,
+            backwards: false,
         };
         state.rebuild();
         state
@@ -242,26 +246,30 @@ impl<'p, 'c, 'k> Absorbed<'p, 'c, 'k> {
     }
 
     fn sweep<R: Rule>(&mut self, rule: R) -> Seen {
-        let (problem, v) = (self.problem, &self.column_mass);
+        // A sweep that turns round finds in the cache what the one before it read last.
+        self.backwards = !self.backwards;
+        let (problem, v, backwards) = (self.problem, &self.column_mass, self.backwards);
         let (weight, shift) = (&problem.a, &self.row_shift);
         let step = problem.part_rows();
         if problem.n <= step {
             let (scale, mass) = (&mut self.u[..], &mut self.row_mass[..]);
             let rows = Scaling { weight, shift, scale, mass };
-            return kernels::sweep(rule, self.kernel, v, rows, &mut self.column_sums);
+            let sums = &mut self.column_sums;
+            return kernels::sweep(rule, backwards, self.kernel, v, rows, sums);
         }
         let vectors = vec_range(&(0..step)).len();
         let scalings = self.u.chunks_mut(vectors).zip(self.row_mass.chunks_mut(vectors));
         let scalings: Vec<_> = scalings.map(|pair| std::sync::Mutex::new(Some(pair))).collect();
-        let (seen, sums) = problem.over_parts(self.kernel, |rows, kernel, columns| {
+        let work = |rows: std::ops::Range<usize>, kernel: &mut [Lanes], columns: &mut [Lanes]| {
             let range = vec_range(&rows);
             // Each part takes its own scalings, once.
             let mut slot = scalings[rows.start / step].lock().unwrap_or_else(|e| e.into_inner());
             let (scale, mass) = slot.take().unwrap_or_default();
             let rows =
                 Scaling { weight: &weight[range.clone()], shift: &shift[range], scale, mass };
-            kernels::sweep(rule, kernel, v, rows, columns)
-        });
+            kernels::sweep(rule, backwards, kernel, v, rows, columns)
+        };
+        let (seen, sums) = problem.over_parts_from(self.kernel, backwards, work);
         self.column_sums = sums;
         let none = Seen { error: 0.0, sound: true, drift: 0.0 };
         seen.into_iter().fold(none, Seen::join)

@@ -1,18 +1,20 @@
 //! All pairs of a batch: which there are, their costs, and where their gradients go.
 
-use cpu_math::gemm::{MatRef, gemm_batched};
-use cpu_math::parallel::{SharedMut, map_tasks, rows_per_chunk};
+use cpu_math::gemm::{MatRef, Onto, gemm_batched, gemm_onto};
+use cpu_math::parallel::{SharedMut, map_tasks};
 use rayon::prelude::*;
 
-use super::cost::{add_scaled_rows, from_products, products, subtract_product};
-use super::lanes::{LANES, Lanes, flat, flat_mut, vectors, with_matrices};
+use super::cost::{
+    add_product, add_scaled_rows, from_products, from_rows, products, set_scaled_rows,
+};
+use super::lanes::{LANES, Lanes, flat, keep_products, take_products, vectors, with_matrices};
 use super::options::{Cost, GeomLoss, Mode, Options, Pairing};
 use super::output::Output;
 use super::pair::{self, PairResult, Pull};
 use super::problem::Problem;
 use super::side::{Side, diameter};
 use super::solved::Solved;
-use crate::error::{KernelError, Result};
+use crate::error::Result;
 use crate::reference::sinkhorn::eps_schedule;
 
 /// Inner products of one chunk of all-pairs: 64 MiB.
@@ -35,14 +37,6 @@ pub(super) struct PointGrads {
 
 impl<'a> Batch<'a> {
     pub fn new(x: Side<'a>, y: Side<'a>, options: &'a Options) -> Result<Self> {
-        if x.width != y.width {
-            let detail = format!("y has width {}, expected that of x, {}", y.width, x.width);
-            return Err(KernelError::shape("sinkhorn", detail));
-        }
-        if options.pairing == Pairing::Paired && x.items() != y.items() {
-            let detail = format!("y has {} items, expected those of x, {}", y.items(), x.items());
-            return Err(KernelError::shape("sinkhorn", detail));
-        }
         let mut batch = Self { x, y, options, schedules: Vec::new() };
         if let Mode::GeomLoss(geomloss) = options.mode {
             let power = options.cost.power();
@@ -64,18 +58,12 @@ impl<'a> Batch<'a> {
 
     /// Number of pairs.
     pub fn pairs(&self) -> usize {
-        match self.options.pairing {
-            Pairing::Paired => self.x.items(),
-            Pairing::AllPairs => self.x.items() * self.y.items(),
-        }
+        self.options.pairing.pairs(self.x.items(), self.y.items())
     }
 
     /// The items of pair `k`.
     pub fn items(&self, k: usize) -> (usize, usize) {
-        match self.options.pairing {
-            Pairing::Paired => (k, k),
-            Pairing::AllPairs => (k / self.y.items(), k % self.y.items()),
-        }
+        self.options.pairing.items(k, self.y.items())
     }
 
     /// Whether both sides of a pair have mass (or NaN).
@@ -125,6 +113,8 @@ impl<'a> Batch<'a> {
             with_matrices(n * vectors(m), |cost, tile| {
                 if self.has_mass(k) {
                     products(x, y, d, cost);
+                    let norms = (self.x.item_norms(k), self.y.item_norms(k));
+                    from_products(self.options.cost, norms, false, cost);
                 }
                 self.pair(k, upstream, saved, cost, tile, |pull, g, rows, columns| {
                     let Some((grad_x, grad_y)) = &grads else { return };
@@ -139,20 +129,24 @@ impl<'a> Batch<'a> {
                     };
                     if pull != Pull::Columns {
                         self.add_diagonal(rows, x, grad_x);
-                        subtract_product(g, (n, m), false, y, d, grad_x);
+                        add_product(-1.0, g, (n, m), false, y, d, grad_x);
                     }
                     if pull != Pull::Rows {
                         self.add_diagonal(columns, y, grad_y);
-                        subtract_product(g, (n, m), true, x, d, grad_y);
+                        add_product(-1.0, g, (n, m), true, x, d, grad_y);
                     }
                 })
             })
         })
     }
 
+    /// Begins the gradient of a pair's points, on top of those of own problems.
     fn add_diagonal(&self, sums: &[f32], points: &[f32], grad: &mut [f32]) {
-        if self.options.cost != Cost::Cosine {
-            add_scaled_rows(sums, points, self.x.width, grad);
+        match self.options.cost {
+            Cost::Cosine => {}
+            _ if self.options.debias => add_scaled_rows(sums, points, self.x.width, grad),
+            // Fresh memory is written before it is read: each of its pages then takes one fault.
+            _ => set_scaled_rows(sums, points, self.x.width, grad),
         }
     }
 
@@ -168,13 +162,15 @@ impl<'a> Batch<'a> {
         let items_y = self.y.items();
         let two = upstream.is_some() && matches!(self.options.mode, Mode::GeomLoss(_));
         let mut results = Vec::with_capacity(self.pairs());
-        let (mut dots, mut second) = (Vec::new(), Vec::new());
+        let [mut dots, mut second] = take_products();
         for items in self.chunks() {
             let (from, to) = (self.x.offsets[items.start], self.x.offsets[items.end]);
             let rows = to - from;
             let x = &self.x.points[from * d..to * d];
             dots.resize(rows * total, 0.0);
-            second.resize(if two { rows * total } else { 0 }, 0.0);
+            if two {
+                second.resize(rows * total, 0.0);
+            }
             let (left, right) = (MatRef::new(x, (d, 1)), MatRef::new(&self.y.points, (1, d)));
             gemm_batched((rows, total, d), &[left], &[right], &mut dots);
             let (block, other) = (SharedMut::new(&mut dots), SharedMut::new(&mut second));
@@ -184,15 +180,14 @@ impl<'a> Batch<'a> {
                 let start = (self.x.offsets[i] - from) * total + self.y.offsets[j];
                 with_matrices(n * vectors(m), |cost, tile| {
                     let stride = vectors(m) * LANES;
-                    if m > 0 {
-                        for (r, row) in flat_mut(cost).chunks_exact_mut(stride).enumerate() {
-                            // SAFETY: inside the chunk's products; only this task reaches the tile.
-                            let dots = unsafe {
-                                let at = block.pointer(start + r * total);
-                                std::slice::from_raw_parts(at, m)
-                            };
-                            row[..m].copy_from_slice(dots);
-                        }
+                    let k = i * items_y + j;
+                    let row = |r: usize| {
+                        // SAFETY: inside the chunk's products; only this task reaches the tile.
+                        unsafe { std::slice::from_raw_parts(block.pointer(start + r * total), m) }
+                    };
+                    if self.has_mass(k) {
+                        let norms = (self.x.item_norms(i), self.y.item_norms(j));
+                        from_rows(self.options.cost, norms, row, cost);
                     }
                     let write = |to: &SharedMut<'_, f32>, g: &[Lanes]| {
                         let rows = flat(g).chunks_exact(stride.max(1)).take(n);
@@ -201,7 +196,6 @@ impl<'a> Batch<'a> {
                             unsafe { to.write(start + r * total, &row[..m]) };
                         }
                     };
-                    let k = i * items_y + j;
                     if upstream.is_some() && !self.has_mass(k) {
                         tile.fill(Lanes::splat(0.0));
                         write(&block, tile);
@@ -218,40 +212,31 @@ impl<'a> Batch<'a> {
             let sums = self.chunk_sums(&results[items.start * items_y..]);
             let pulls = MatRef::new(&dots, (total, 1));
             let right = MatRef::new(&self.y.points, (d, 1));
-            self.add_block(
-                (rows, d, total),
-                pulls,
-                right,
-                (&sums.0, x),
-                &mut grads.x[from * d..to * d],
-            );
+            // Without own problems the memory is fresh, and written before it is read.
+            let (out, keep) = (&mut grads.x[from * d..to * d], self.options.debias);
+            self.add_block((rows, d, total), pulls, right, (&sums.0, x), keep, out);
             let pulls = MatRef::new(if two { &second } else { &dots }, (1, total));
             let right = MatRef::new(x, (d, 1));
             let own = (&sums.1[..], &self.y.points[..]);
-            self.add_block((total, d, rows), pulls, right, own, &mut grads.y);
+            let keep = self.options.debias || items.start > 0;
+            self.add_block((total, d, rows), pulls, right, own, keep, &mut grads.y);
         }
+        keep_products([dots, second]);
         results
     }
 
-    /// `out += diag(sums) points - G other`.
+    /// `out = diag(sums) points - G other`, and what `out` held where `keep` says so.
     fn add_block(
         &self,
         extents: (usize, usize, usize),
         g: MatRef<'_, f32>,
         other: MatRef<'_, f32>,
-        (sums, points): (&[f32], &[f32]),
+        diagonal: (&[f32], &[f32]),
+        keep: bool,
         out: &mut [f32],
     ) {
-        let d = self.x.width;
-        let mut product = vec![0.0; out.len()];
-        gemm_batched(extents, &[g], &[other], &mut product);
-        let rows = rows_per_chunk(d);
-        let parts = out.par_chunks_mut(rows * d).zip(product.par_chunks(rows * d));
-        let parts = parts.zip(points.par_chunks(rows * d)).zip(sums.par_chunks(rows));
-        parts.for_each(|(((out, product), points), sums)| {
-            self.add_diagonal(sums, points, out);
-            out.iter_mut().zip(product).for_each(|(out, p)| *out -= p);
-        });
+        let rows = (self.options.cost != Cost::Cosine).then_some(diagonal);
+        gemm_onto(extents, -1.0, g, other, Onto { keep, rows }, out);
     }
 
     /// Row and column sums of a chunk's block of `G`, from those of its pairs.
@@ -286,13 +271,13 @@ impl<'a> Batch<'a> {
         out
     }
 
-    /// One pair whose inner products are in `cost`.
+    /// One pair, of which `cost` holds the costs and `tile` is work memory.
     fn pair(
         &self,
         k: usize,
         upstream: Option<&[f32]>,
         saved: Option<&Output>,
-        cost: &mut [Lanes],
+        cost: &[Lanes],
         tile: &mut [Lanes],
         pull: impl FnMut(Pull, &[Lanes], &[f32], &[f32]),
     ) -> PairResult {
@@ -301,8 +286,6 @@ impl<'a> Batch<'a> {
         if !self.has_mass(k) {
             return PairResult::empty(n, m, self.x.width, self.options);
         }
-        let norms = (self.x.item_norms(i), self.y.item_norms(j));
-        from_products(self.options.cost, norms, false, cost);
         let weights = (self.x.item_weights(i), self.y.item_weights(j));
         let problem = Problem::new(cost, weights.0, weights.1, self.options.rho());
         let solved = match saved {

@@ -5,9 +5,11 @@
 
 #![expect(clippy::needless_range_loop, reason = "lanes by index become one vector")]
 
-use cpu_math::gemm::{MatRef, gemm_batched};
+use cpu_math::gemm::{MatRef, Onto, gemm_batched, gemm_onto};
+use cpu_math::parallel::rows_per_chunk;
 use cpu_math::simd_dispatch;
 use cpu_math::tile_gemm::gemm_tile;
+use rayon::prelude::*;
 
 use super::lanes::{LANES, Lanes, flat, flat_mut, vectors};
 use super::options::Cost;
@@ -15,6 +17,9 @@ use crate::vector::{combine, dot};
 
 /// Least squared distance under the root of the Euclidean cost, as in GeomLoss.
 const LEAST_SQUARED_DISTANCE: f32 = 1e-8;
+
+/// Costs from which those of one pair are worth several threads.
+const PARALLEL: usize = 1 << 18;
 
 /// Multiply-adds from which the product of one pair is worth several threads.
 const LARGE: usize = 1 << 26;
@@ -33,6 +38,30 @@ pub(super) fn products(x: &[f32], y: &[f32], width: usize, tile: &mut [Lanes]) {
     } else {
         let (x, y) = ((x, (width, 1)), (y, (1, width)));
         gemm_tile((n, m, width), 1.0, x, y, 0.0, (flat_mut(tile), (stride, 1)));
+    }
+}
+
+/// Fills a tile with the costs of inner products that lie elsewhere, row by row; a large one in parallel.
+pub(super) fn from_rows<'a>(
+    kind: Cost,
+    (x_norms, y_norms): (&[f32], &[f32]),
+    products: impl Fn(usize) -> &'a [f32] + Sync,
+    tile: &mut [Lanes],
+) {
+    let (m, width) = (y_norms.len(), vectors(y_norms.len()));
+    let part = |(from, norms, tile): (usize, &[f32], &mut [Lanes])| {
+        for (r, row) in tile.chunks_exact_mut(width).enumerate() {
+            flat_mut(row)[..m].copy_from_slice(products(from + r));
+        }
+        from_products(kind, (norms, y_norms), false, tile);
+    };
+    let rows = rows_per_chunk(m);
+    if x_norms.len() * m <= PARALLEL {
+        let parts = x_norms.chunks(rows).zip(tile.chunks_mut(rows * width)).enumerate();
+        parts.for_each(|(k, (norms, tile))| part((k * rows, norms, tile)));
+    } else {
+        let parts = x_norms.par_chunks(rows).zip(tile.par_chunks_mut(rows * width)).enumerate();
+        parts.for_each(|(k, (norms, tile))| part((k * rows, norms, tile)));
     }
 }
 
@@ -125,8 +154,9 @@ pub(super) fn weigh(
     (rows, flat(&columns)[..m].to_vec())
 }
 
-/// `out = beta out - op(G) points` for a padded `G: (N, width)`, transposed where `turned`.
-pub(super) fn subtract_product(
+/// `out += factor op(G) points` for a padded `G: (N, width)`, transposed where `turned`.
+pub(super) fn add_product(
+    factor: f32,
     g: &[Lanes],
     (n, m): (usize, usize),
     turned: bool,
@@ -138,12 +168,17 @@ pub(super) fn subtract_product(
     let (extents, strides) =
         if turned { ((m, d, n), (1, stride)) } else { ((n, d, m), (stride, 1)) };
     if n * m * d >= LARGE {
-        let mut product = vec![0.0; out.len()];
         let (g, points) = (MatRef::new(flat(g), strides), MatRef::new(points, (d, 1)));
-        gemm_batched(extents, &[g], &[points], &mut product);
-        out.iter_mut().zip(&product).for_each(|(out, p)| *out -= p);
+        gemm_onto(extents, factor, g, points, Onto { keep: true, rows: None }, out);
     } else {
-        gemm_tile(extents, -1.0, (flat(g), strides), (points, (d, 1)), 1.0, (out, (d, 1)));
+        gemm_tile(extents, factor, (flat(g), strides), (points, (d, 1)), 1.0, (out, (d, 1)));
+    }
+}
+
+/// `out_i = sums_i points_i`.
+pub(super) fn set_scaled_rows(sums: &[f32], points: &[f32], d: usize, out: &mut [f32]) {
+    for ((out, x), &s) in out.chunks_exact_mut(d).zip(points.chunks_exact(d)).zip(sums) {
+        out.iter_mut().zip(x).for_each(|(out, x)| *out = s * x);
     }
 }
 

@@ -4,6 +4,7 @@ use ndarray::Array2;
 
 use super::Weights;
 use super::batch::{Batch, PointGrads};
+use super::checks::{check_saved, check_sides, check_upstream};
 use super::cost::through_lengths;
 use super::options::{Cost, Mode, Options};
 use super::output::{Gradients, Output, OwnTrace, Trace};
@@ -14,7 +15,7 @@ use crate::error::{KernelError, Result};
 use crate::points::Ragged;
 
 /// Values alone.
-pub(super) fn run(
+pub(crate) fn run(
     x: &Ragged<'_>,
     y: &Ragged<'_>,
     weights: Weights<'_>,
@@ -25,7 +26,7 @@ pub(super) fn run(
     Ok(assemble(&batch, pairs, own))
 }
 
-pub(super) fn run_with_gradient(
+pub(crate) fn run_with_gradient(
     x: &Ragged<'_>,
     y: &Ragged<'_>,
     weights: Weights<'_>,
@@ -42,13 +43,12 @@ pub(super) fn run_with_gradient(
             &ones
         }
     };
-    if upstream.len() != batch.pairs() {
-        let (got, pairs) = (upstream.len(), batch.pairs());
-        let detail = format!("upstream has {got} weights, expected one a pair, {pairs}");
-        return Err(KernelError::shape("sinkhorn", detail));
-    }
+    check_upstream(upstream, batch.pairs())?;
     if let Some(saved) = saved {
-        check_saved(&batch, saved)?;
+        check_saved(saved, options, batch.pairs(), |k| {
+            let (i, j) = batch.items(k);
+            (batch.x.count(i), batch.y.count(j))
+        })?;
     }
     let mut grads =
         PointGrads { x: vec![0.0; batch.x.points.len()], y: vec![0.0; batch.y.points.len()] };
@@ -75,6 +75,7 @@ fn prepare<'a>(
     options: &'a Options,
 ) -> Result<Batch<'a>> {
     options.check()?;
+    check_sides("sinkhorn", x, y, options.pairing)?;
     let x = Side::new("x", x, weights.a, options.cost)?;
     let y = Side::new("y", y, weights.b, options.cost)?;
     Batch::new(x, y, options)
@@ -239,25 +240,4 @@ pub(super) fn pack(pairs: Vec<PairResult>) -> Output {
             own: Default::default(),
         },
     }
-}
-
-fn check_saved(batch: &Batch<'_>, saved: &Output) -> Result<()> {
-    let (x, y) = (&batch.x, &batch.y);
-    let fits = saved.pairs() == batch.pairs()
-        && (0..batch.pairs()).all(|k| {
-            let (i, j) = batch.items(k);
-            (saved.f_of(k).len(), saved.g_of(k).len()) == (x.count(i), y.count(j))
-        });
-    let annealed = matches!(batch.options.mode, Mode::GeomLoss(_));
-    let debiased = !saved.trace.own[0].is_empty() || x.items() == 0;
-    let before = if annealed { saved.f.len() } else { 0 };
-    if fits && saved.trace.f_before.len() == before && (!batch.options.debias || debiased) {
-        return Ok(());
-    }
-    let detail = format!(
-        "output of {} pairs belongs to another call, expected {} pairs of these items and options",
-        saved.pairs(),
-        batch.pairs()
-    );
-    Err(KernelError::shape("sinkhorn", detail))
 }

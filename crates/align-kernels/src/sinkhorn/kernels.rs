@@ -6,163 +6,18 @@
 
 #![expect(clippy::needless_range_loop, reason = "lanes by index become one vector")]
 
-use cpu_math::math::{exp, ln};
+#[cfg(target_arch = "x86_64")]
+use cpu_math::dispatch::{Isa, isa};
+use cpu_math::math::exp;
 use cpu_math::simd_dispatch;
 
 use super::lanes::{LANES, Lanes, flat, flat_mut};
+use super::scaling::{Rule, Scaling, Seen, Watch, update_block};
+#[cfg(target_arch = "x86_64")]
+use super::strips;
 
-/// Sums below this, or above its inverse, are not trusted: terms near them are lost.
-const LEAST_SUM: f32 = 1e-30;
-
-/// How a scaling follows from a sum.
-pub(super) trait Rule: Copy + Send + Sync {
-    /// The next scaling, from the present one, the sum, and the potential's share of the damping.
-    fn next(self, scale: f32, sum: f32, shift: f32) -> f32;
-    /// Relative distance of the present scaling from its equation.
-    fn residual(self, scale: f32, sum: f32, next: f32) -> f32;
-}
-
-/// `1 / sum`: fits the marginal exactly.
-#[derive(Clone, Copy)]
-pub(super) struct Exact;
-
-impl Rule for Exact {
-    #[inline(always)]
-    fn next(self, _: f32, sum: f32, _: f32) -> f32 {
-        1.0 / sum
-    }
-    #[inline(always)]
-    fn residual(self, scale: f32, sum: f32, _: f32) -> f32 {
-        (scale * sum - 1.0).abs()
-    }
-}
-
-/// `scale (scale sum)^-omega`: past the fit when `omega > 1`, halfway when it is 1/2.
-#[derive(Clone, Copy)]
-pub(super) struct Relaxed {
-    pub omega: f32,
-}
-
-impl Rule for Relaxed {
-    #[inline(always)]
-    fn next(self, scale: f32, sum: f32, _: f32) -> f32 {
-        scale * exp(-self.omega * ln(scale * sum))
-    }
-    #[inline(always)]
-    fn residual(self, scale: f32, sum: f32, _: f32) -> f32 {
-        (scale * sum - 1.0).abs()
-    }
-}
-
-/// Unbalanced: the log of the scaling goes to `-damping ln sum - shift`, `omega` of the way.
-#[derive(Clone, Copy)]
-pub(super) struct Damped {
-    pub omega: f32,
-    pub damping: f32,
-}
-
-impl Rule for Damped {
-    #[inline(always)]
-    fn next(self, scale: f32, sum: f32, shift: f32) -> f32 {
-        let log = ln(scale);
-        exp(log + self.omega * (-self.damping * ln(sum) - shift - log))
-    }
-    #[inline(always)]
-    fn residual(self, scale: f32, _: f32, next: f32) -> f32 {
-        (next / scale - 1.0).abs() / self.omega
-    }
-}
-
-/// One side of the plan: weights, damping shifts, scalings, and weights times scalings.
-pub(super) struct Scaling<'a> {
-    pub weight: &'a [Lanes],
-    pub shift: &'a [Lanes],
-    pub scale: &'a mut [Lanes],
-    pub mass: &'a mut [Lanes],
-}
-
-/// What an update saw.
-#[derive(Clone, Copy)]
-pub(super) struct Seen {
-    /// Weighted L1 distance from the equation before the update.
-    pub error: f64,
-    /// Whether every sum could be trusted.
-    pub sound: bool,
-    /// Largest `|log2 scale|` after the update.
-    pub drift: f32,
-}
-
-impl Seen {
-    pub fn join(self, other: Self) -> Self {
-        Self {
-            error: self.error + other.error,
-            sound: self.sound && other.sound,
-            drift: self.drift.max(other.drift),
-        }
-    }
-}
-
-/// Lane-wise statistics of an update.
-struct Watch {
-    error: [f32; LANES],
-    low_sum: [f32; LANES],
-    high_sum: [f32; LANES],
-    low: [f32; LANES],
-    high: [f32; LANES],
-}
-
-impl Watch {
-    #[inline(always)]
-    fn new() -> Self {
-        let one = [1.0; LANES];
-        Self { error: [0.0; LANES], low_sum: one, high_sum: one, low: one, high: one }
-    }
-
-    fn finish(&self) -> Seen {
-        let least = |x: &[f32; LANES]| x.iter().copied().fold(1.0, f32::min);
-        let most = |x: &[f32; LANES]| x.iter().copied().fold(1.0, f32::max);
-        let error: f64 = self.error.iter().map(|&e| f64::from(e)).sum();
-        let sound = error.is_finite()
-            && least(&self.low_sum) >= LEAST_SUM
-            && most(&self.high_sum) <= 1.0 / LEAST_SUM;
-        Seen { error, sound, drift: most(&self.high).log2().max(-least(&self.low).log2()) }
-    }
-}
-
-#[inline(always)]
-fn update_block<R: Rule>(
-    rule: R,
-    sums: &Lanes,
-    (weight, shift): (&Lanes, &Lanes),
-    (scale, mass): (&mut Lanes, &mut Lanes),
-    watch: &mut Watch,
-) {
-    // Loops and no closures over arrays: a closure that is not inlined is compiled for the baseline,
-    // where every multiply-add is a call.
-    let (weight, old, shift) = (weight.0, scale.0, shift.0);
-    let mut sum = sums.0;
-    for l in 0..LANES {
-        sum[l] = if weight[l] > 0.0 { sum[l] } else { 1.0 };
-    }
-    let mut next = [1.0; LANES];
-    for l in 0..LANES {
-        let fitted = rule.next(old[l], sum[l], shift[l]);
-        next[l] = if weight[l] > 0.0 { fitted } else { 1.0 };
-    }
-    for l in 0..LANES {
-        watch.error[l] += weight[l] * rule.residual(old[l], sum[l], next[l]);
-    }
-    for l in 0..LANES {
-        watch.low_sum[l] = if sum[l] < watch.low_sum[l] { sum[l] } else { watch.low_sum[l] };
-        watch.high_sum[l] = if sum[l] > watch.high_sum[l] { sum[l] } else { watch.high_sum[l] };
-        watch.low[l] = if next[l] < watch.low[l] { next[l] } else { watch.low[l] };
-        watch.high[l] = if next[l] > watch.high[l] { next[l] } else { watch.high[l] };
-    }
-    scale.0 = next;
-    for l in 0..LANES {
-        mass.0[l] = weight[l] * next[l];
-    }
-}
+/// Most vectors of a row of which two blocks of sixteen fit in the first-level cache.
+const NEAR: usize = 24;
 
 /// Product of a row of `k` with `v`. Row by row, in sums as wide as four vectors: sums of several rows at
 /// once would be vectorised across the rows.
@@ -212,6 +67,11 @@ fn axpy_one(k: &[Lanes], factor: f32, out: &mut [Lanes]) {
 /// Products of up to sixteen rows of `k` with `v`; 1 in lanes without a row.
 #[inline(always)]
 fn dot_block(k: &[Lanes], width: usize, v: &[Lanes]) -> Lanes {
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512 {
+        // SAFETY: the machine has AVX-512.
+        return unsafe { strips::dot_block(k, width, v) };
+    }
     let mut sums = Lanes::splat(1.0);
     for (sum, row) in sums.0.iter_mut().zip(k.chunks_exact(width)) {
         *sum = dot(row, v);
@@ -219,8 +79,21 @@ fn dot_block(k: &[Lanes], width: usize, v: &[Lanes]) -> Lanes {
     sums
 }
 
+/// Adds up to sixteen rows of `k`, each times its factor, to `out`. `ahead` is how many vectors further on
+/// the next rows are, where they come from memory.
 #[inline(always)]
-fn axpy_block(k: &[Lanes], width: usize, factors: &Lanes, out: &mut [Lanes]) {
+fn axpy_block(k: &[Lanes], width: usize, factors: &Lanes, ahead: Option<isize>, out: &mut [Lanes]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512 {
+        // SAFETY: the machine has AVX-512.
+        return unsafe {
+            match ahead {
+                Some(ahead) => strips::axpy_block::<true>(k, factors, ahead, out),
+                None => strips::axpy_block::<false>(k, factors, 0, out),
+            }
+        };
+    }
+    let _ = ahead;
     let fours = k.chunks_exact(4 * width);
     let rest = fours.remainder();
     let mut at = 0;
@@ -236,9 +109,11 @@ fn axpy_block(k: &[Lanes], width: usize, factors: &Lanes, out: &mut [Lanes]) {
 }
 
 simd_dispatch! {
-    /// New row scalings from `K v`, and the column sums `K' u` that go with them.
+    /// New row scalings from `K v`, and the column sums `K' u` that go with them; the last rows first
+    /// where `backwards` says so.
     pub(super) fn sweep<R: Rule>(
         rule: R,
+        backwards: bool,
         k: &[Lanes],
         v: &[Lanes],
         rows: Scaling<'_>,
@@ -247,11 +122,28 @@ simd_dispatch! {
         let (width, mut watch) = (v.len(), Watch::new());
         let Scaling { weight, shift, scale, mass } = rows;
         columns.fill(Lanes::splat(0.0));
-        for (block, k) in k.chunks(LANES * width).enumerate() {
-            let sums = dot_block(k, width, v);
+        let (is_far, blocks) = (width > NEAR, scale.len());
+        let step = (LANES * width) as isize;
+        let ahead = is_far.then_some(if backwards { -step } else { step });
+        let at = |i: usize| if backwards { blocks - 1 - i } else { i };
+        let rows_of = |i: usize| {
+            let start = at(i) * LANES * width;
+            &k[start..k.len().min(start + LANES * width)]
+        };
+        let mut sums = Lanes::splat(1.0);
+        for i in 0..blocks {
+            if i == 0 || is_far {
+                sums = dot_block(rows_of(i), width, v);
+            }
+            let block = at(i);
             let given = (&weight[block], &shift[block]);
             update_block(rule, &sums, given, (&mut scale[block], &mut mass[block]), &mut watch);
-            axpy_block(k, width, &mass[block], columns);
+            // The next products hide the latency of the update, where both blocks fit in the
+            // first-level cache.
+            if !is_far && i + 1 < blocks {
+                sums = dot_block(rows_of(i + 1), width, v);
+            }
+            axpy_block(rows_of(i), width, &mass[block], ahead, columns);
         }
         watch.finish()
     }

@@ -69,6 +69,23 @@ const KEPT: usize = 1 << 20;
 
 thread_local! {
     static BUFFERS: Cell<[Vec<Lanes>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
+    static PRODUCTS: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
+}
+
+/// The calling thread's buffers for the products of many pairs, of any length and content: pages fresh
+/// from the system cost more than what is written to them.
+pub(super) fn take_products() -> [Vec<f32>; 2] {
+    PRODUCTS.take()
+}
+
+/// Gives buffers back for the next call, unless they are large.
+pub(super) fn keep_products(mut buffers: [Vec<f32>; 2]) {
+    for buffer in &mut buffers {
+        if buffer.capacity() > KEPT * LANES {
+            *buffer = Vec::new();
+        }
+    }
+    PRODUCTS.set(buffers);
 }
 
 /// Runs `work` on two matrices of `len` vectors each, of unspecified content.

@@ -49,9 +49,11 @@ simd_dispatch! {
         }
     }
 
-    /// `out_j = factor ln sum_i exp(h_i - C_ij / eps)` over the `n` rows.
+    /// `out_j = factor ln sum_i exp(h_i - C_ij / eps)` over the `n` rows, `stride` vectors apart, of
+    /// which the first `out.len()` are taken.
     pub(super) fn columns(
         cost: &[Lanes],
+        stride: usize,
         h: &[Lanes],
         n: usize,
         inv_eps: f32,
@@ -60,16 +62,16 @@ simd_dispatch! {
     ) -> () {
         // Over flat slices: a loop over vectors would be vectorised across them.
         let (lanes, h) = (out.len() * LANES, &flat(h)[..n]);
-        let (out, cost) = (flat_mut(out), flat(cost));
+        let (out, cost, stride) = (flat_mut(out), flat(cost), stride * LANES);
         let mut highest = vec![f32::NEG_INFINITY; lanes];
-        for (cost, &h) in cost.chunks_exact(lanes).zip(h) {
+        for (cost, &h) in cost.chunks(stride).zip(h) {
             for (highest, &c) in highest.iter_mut().zip(cost) {
                 let t = (-inv_eps).mul_add(c, h);
                 *highest = if t > *highest { t } else { *highest };
             }
         }
         let mut sums = vec![0f32; lanes];
-        for (cost, &h) in cost.chunks_exact(lanes).zip(h) {
+        for (cost, &h) in cost.chunks(stride).zip(h) {
             for ((sum, &highest), &c) in sums.iter_mut().zip(&highest).zip(cost) {
                 *sum += exp((-inv_eps).mul_add(c, h) - highest);
             }

@@ -24,6 +24,14 @@
 //! `SamplesLoss("sinkhorn")` of GeomLoss 0.3.1 does: a falling temperature and one averaged update at
 //! each, without a test of convergence; a handful of updates, and gradients through the last of them.
 //!
+//! # On a GPU
+//!
+//! With clouds of `DevicePoints` (feature `cuda`, on unless turned off) the same functions run there:
+//! [`Mode::Fixed`], balanced or with a reach; values, potentials and plans of every cost; gradients of
+//! [`Cost::SqEuclidean`]. The rest is refused with an error that says so. [`Acceleration`] is a hint that
+//! does not move the solution: a GPU runs plain updates, all in the log domain. Weights come from the
+//! host, and all results but the gradients of the points come back to it.
+//!
 //! # Conventions
 //!
 //! - A point of weight 0 is never read (it may hold NaN); its potential and gradients are exactly 0.
@@ -36,7 +44,11 @@
 mod absorbed;
 mod anderson;
 mod batch;
+#[cfg(feature = "cuda")]
+mod call;
+mod checks;
 mod cost;
+mod cost_matrices;
 mod geomloss;
 mod given;
 mod gradient;
@@ -49,8 +61,11 @@ mod own;
 mod pair;
 mod problem;
 mod relaxation;
+mod scaling;
 mod side;
 mod solved;
+#[cfg(target_arch = "x86_64")]
+mod strips;
 mod symmetric;
 #[cfg(test)]
 mod tests;
@@ -59,7 +74,14 @@ pub use given::{CostGradients, sinkhorn_cost};
 pub use options::{Acceleration, Cost, Fixed, GeomLoss, Mode, Options, Pairing};
 pub use output::{Gradients, Output};
 
+#[cfg(feature = "cuda")]
+pub(crate) use call::{Call, Found};
+pub(crate) use checks::check_sides;
+pub(crate) use cost_matrices::cost_matrices;
+pub(crate) use gradient::{run, run_with_gradient};
+
 use crate::error::Result;
+use crate::place::Place;
 use crate::points::Ragged;
 
 /// Weights of the points of both sides, packed as the points are.
@@ -86,7 +108,8 @@ pub struct Weights<'a> {
 ///
 /// [`Shape`](crate::ErrorKind::Shape) when widths, item counts (paired) or weight counts differ, or the
 /// width is 0; [`Value`](crate::ErrorKind::Value) for a negative or infinite weight;
-/// [`Option`](crate::ErrorKind::Option) for an option outside its range.
+/// [`Option`](crate::ErrorKind::Option) for an option outside its range, or one that a GPU does not have;
+/// [`Device`](crate::ErrorKind::Device) when a GPU fails.
 ///
 /// # Numerics
 ///
@@ -95,7 +118,7 @@ pub struct Weights<'a> {
 /// points that lie far from the origin. The iteration holds `exp((f + g - C) / eps)` and takes no
 /// logarithms while its sums stay in range, otherwise it updates in the log domain. Results have the same
 /// bits on any number of threads. Memory is `O(N + M)` a pair, and two cost tiles a thread; all-pairs adds
-/// 64 MiB of inner products.
+/// 64 MiB of inner products. A GPU holds the costs of all pairs at once.
 ///
 /// # Source
 ///
@@ -117,13 +140,13 @@ pub struct Weights<'a> {
 /// assert!((output.value[0] - 4.5).abs() < 1e-3); // moved by 3: 3^2 / 2
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn sinkhorn(
-    x: &Ragged<'_>,
-    y: &Ragged<'_>,
+pub fn sinkhorn<P: Place>(
+    x: &Ragged<'_, P>,
+    y: &Ragged<'_, P>,
     weights: Weights<'_>,
     options: &Options,
 ) -> Result<Output> {
-    gradient::run(x, y, weights, options)
+    P::transport(x, y, weights, options)
 }
 
 /// As [`sinkhorn`], and the gradients of `sum_k upstream_k value_k` in the same pass.
@@ -144,14 +167,14 @@ pub fn sinkhorn(
 /// # Errors
 ///
 /// As [`sinkhorn`], and [`Shape`](crate::ErrorKind::Shape) when `upstream` has another length.
-pub fn sinkhorn_with_gradient(
-    x: &Ragged<'_>,
-    y: &Ragged<'_>,
+pub fn sinkhorn_with_gradient<P: Place>(
+    x: &Ragged<'_, P>,
+    y: &Ragged<'_, P>,
     weights: Weights<'_>,
     options: &Options,
     upstream: Option<&[f32]>,
-) -> Result<(Output, Gradients)> {
-    gradient::run_with_gradient(x, y, weights, options, upstream, None)
+) -> Result<(Output, P::Gradients)> {
+    P::transport_with_gradient(x, y, weights, options, upstream, None)
 }
 
 impl Output {
@@ -164,14 +187,14 @@ impl Output {
     ///
     /// As [`sinkhorn_with_gradient`]; [`Shape`](crate::ErrorKind::Shape) too when the output belongs to a
     /// batch of another shape or mode.
-    pub fn backward(
+    pub fn backward<P: Place>(
         &self,
-        x: &Ragged<'_>,
-        y: &Ragged<'_>,
+        x: &Ragged<'_, P>,
+        y: &Ragged<'_, P>,
         weights: Weights<'_>,
         options: &Options,
         upstream: &[f32],
-    ) -> Result<Gradients> {
-        Ok(gradient::run_with_gradient(x, y, weights, options, Some(upstream), Some(self))?.1)
+    ) -> Result<P::Gradients> {
+        Ok(P::transport_with_gradient(x, y, weights, options, Some(upstream), Some(self))?.1)
     }
 }

@@ -7,7 +7,7 @@
 use cpu_math::parallel::SharedMut;
 use rayon::prelude::*;
 
-use super::cost::{add_scaled_rows, from_products, products, subtract_product};
+use super::cost::{add_product, from_products, products, set_scaled_rows};
 use super::lanes::{Lanes, flat, flat_mut, vectors, with_matrices};
 use super::options::{Cost, Mode, Options};
 use super::output::OwnTrace;
@@ -93,14 +93,15 @@ pub(super) fn solve(
             };
             let owns = tasks[k].iter().enumerate().map(each).collect();
             if let Some(grad) = &grad {
-                let mut of_item = vec![0f32; n * side.width];
-                if options.cost != Cost::Cosine {
-                    add_scaled_rows(&total_rows, points, side.width, &mut of_item);
-                }
-                subtract_product(&total, (n, n), false, points, side.width, &mut of_item);
-                of_item.iter_mut().for_each(|x| *x = -*x);
                 // SAFETY: items do not share rows.
-                unsafe { grad.write(side.offsets[k] * side.width, &of_item) };
+                let out = unsafe {
+                    let at = grad.pointer(side.offsets[k] * side.width);
+                    std::slice::from_raw_parts_mut(at, n * side.width)
+                };
+                let share = if options.cost == Cost::Cosine { 0.0 } else { -1.0 };
+                total_rows.iter_mut().for_each(|sum| *sum *= share);
+                set_scaled_rows(&total_rows, points, side.width, out);
+                add_product(1.0, &total, (n, n), false, points, side.width, out);
             }
             owns
         })

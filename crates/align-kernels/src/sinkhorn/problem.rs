@@ -10,6 +10,9 @@ use super::log_domain;
 /// the shape alone.
 const PART: usize = 1 << 20;
 
+/// Vectors of one strip of a large problem's columns.
+const STRIP: usize = 32;
+
 /// Cost, weights and temperature-free facts of one pair.
 pub(super) struct Problem<'a> {
     /// `(N, width)` vectors, row after row; padding is 0.
@@ -92,7 +95,16 @@ impl<'a> Problem<'a> {
     pub fn log_columns(&self, at: &mut Potentials, eps: f64) {
         let h = log_domain::terms(&at.f, &self.a, eps);
         let factor = (-eps * self.damping(eps)) as f32;
-        log_domain::columns(self.cost, &h, self.n, (1.0 / eps) as f32, factor, &mut at.g);
+        let width = self.width();
+        let strip = |(k, g): (usize, &mut [Lanes])| {
+            let cost = &self.cost[k * STRIP..];
+            log_domain::columns(cost, width, &h, self.n, (1.0 / eps) as f32, factor, g);
+        };
+        if self.n <= self.part_rows() {
+            strip((0, &mut at.g));
+        } else {
+            at.g.par_chunks_mut(STRIP).enumerate().for_each(strip);
+        }
         mask(&mut at.g, &self.b);
     }
 
@@ -142,6 +154,17 @@ impl<'a> Problem<'a> {
         matrix: &mut [Lanes],
         work: impl Fn(std::ops::Range<usize>, &mut [Lanes], &mut [Lanes]) -> R + Sync,
     ) -> (Vec<R>, Vec<Lanes>) {
+        self.over_parts_from(matrix, false, work)
+    }
+
+    /// As [`over_parts`](Self::over_parts), the last part first where `backwards` says so. The results
+    /// do not depend on it.
+    pub fn over_parts_from<R: Send>(
+        &self,
+        matrix: &mut [Lanes],
+        backwards: bool,
+        work: impl Fn(std::ops::Range<usize>, &mut [Lanes], &mut [Lanes]) -> R + Sync,
+    ) -> (Vec<R>, Vec<Lanes>) {
         let (width, step) = (self.width(), self.part_rows());
         let mut columns = vec![Lanes::splat(0.0); width];
         if self.n <= step {
@@ -156,7 +179,14 @@ impl<'a> Problem<'a> {
             let result = work(k * step..self.n.min((k + 1) * step), piece, &mut columns);
             (result, columns)
         };
-        let parts: Vec<_> = pieces.into_par_iter().enumerate().map(run).collect();
+        let pieces = pieces.into_par_iter().enumerate();
+        let parts: Vec<_> = if backwards {
+            let mut parts: Vec<_> = pieces.rev().map(run).collect();
+            parts.reverse();
+            parts
+        } else {
+            pieces.map(run).collect()
+        };
         let add = |(result, part): (R, Vec<Lanes>)| {
             flat_mut(&mut columns).iter_mut().zip(flat(&part)).for_each(|(sum, x)| *sum += x);
             result

@@ -13,7 +13,7 @@ use crate::points::Ragged;
 /// A vector shorter than this has no direction.
 const LEAST_NORM: f64 = 1e-8;
 
-/// Points and weights, checked and prepared once for all pairs.
+/// Points of a checked width and weights, prepared once for all pairs.
 pub(super) struct Side<'a> {
     /// `(N, D)`: scaled to length 1 for the cosine; 0 where the weight is 0, so that NaN stays out.
     pub points: Cow<'a, [f32]>,
@@ -35,10 +35,6 @@ impl<'a> Side<'a> {
     ) -> Result<Self> {
         let points = batch.points();
         let (count, width) = (points.count(), points.width());
-        if width == 0 {
-            let detail = format!("{name} has width 0, expected at least 1");
-            return Err(KernelError::shape("sinkhorn", detail));
-        }
         let weights = weights_of(name, weights, batch.offsets())?;
         let mut points = points.to_f32();
         if weights.contains(&0.0) {

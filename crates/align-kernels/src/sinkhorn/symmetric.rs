@@ -8,10 +8,11 @@
 //! Feydy et al. 2019, arXiv:1810.08278, section 3.1; Knight, Ruiz and Ucar 2014 (symmetric scaling).
 
 use super::absorbed::{fold, has_nan, pulled};
-use super::kernels::{self, Damped, Relaxed, Scaling};
+use super::kernels;
 use super::lanes::Lanes;
 use super::options::Fixed;
 use super::problem::{Potentials, Problem, vec_range};
+use super::scaling::{Damped, Relaxed, Scaling};
 use super::solved::Solved;
 
 /// Largest `|log2 u|` before the scaling is absorbed.

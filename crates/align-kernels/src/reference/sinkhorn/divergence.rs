@@ -1,9 +1,11 @@
 //! The debiased divergence at one fixed temperature.
 
-use super::cost::{PointCost, cost_matrix, count, point_gradient, point_gradients};
 use super::gradient::gradients;
 use super::solve::{Solution, SolveOptions, solve, solve_self};
 use crate::error::{KernelError, Result};
+use crate::reference::pairwise_cost::{
+    PointCost, cost_matrix, count, point_gradient, point_gradients,
+};
 
 /// A debiased divergence, its three problems and its gradients.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,8 +69,8 @@ pub fn divergence(
     width: usize,
     options: SolveOptions,
 ) -> Result<Divergence> {
-    same_count("x", count(x, width, "x")?, "a", a.len())?;
-    same_count("y", count(y, width, "y")?, "b", b.len())?;
+    same_count("x", count("sinkhorn", x, width, "x")?, "a", a.len())?;
+    same_count("y", count("sinkhorn", y, width, "y")?, "b", b.len())?;
     let costs = [
         cost_matrix(kind, x, y, width)?,
         cost_matrix(kind, x, x, width)?,

@@ -2,10 +2,12 @@
 //! schedule.
 
 use super::anneal::{Annealed, diameter, eps_schedule};
-use super::cost::{PointCost, cost_matrix, count, point_gradient, transpose, unit_points};
 use super::divergence::{same_count, subtract};
 use super::problem::check_weights;
 use crate::error::{KernelError, Result, positive};
+use crate::reference::pairwise_cost::{
+    PointCost, cost_matrix, count, point_gradient, transpose, unit_points,
+};
 
 /// Options of [`geomloss`], with GeomLoss's names and defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,8 +123,8 @@ pub fn geomloss(
     width: usize,
     options: GeomlossOptions,
 ) -> Result<Geomloss> {
-    same_count("x", count(x, width, "x")?, "a", a.len())?;
-    same_count("y", count(y, width, "y")?, "b", b.len())?;
+    same_count("x", count("sinkhorn", x, width, "x")?, "a", a.len())?;
+    same_count("y", count("sinkhorn", y, width, "y")?, "b", b.len())?;
     check_weights("a", a)?;
     check_weights("b", b)?;
     let power = options.cost.power();

@@ -32,7 +32,6 @@
 //!   error stays at the difference.
 
 mod anneal;
-mod cost;
 mod divergence;
 mod geomloss;
 mod gradient;
@@ -41,9 +40,10 @@ mod projection;
 mod solve;
 
 pub use anneal::eps_schedule;
-pub use cost::{PointCost, cost_matrix, point_gradient, point_gradients};
 pub use divergence::{Divergence, divergence};
 pub use geomloss::{Geomloss, GeomlossOptions, geomloss};
 pub use gradient::{Gradients, gradients};
 pub use projection::{project_onto_columns, project_onto_rows};
 pub use solve::{Solution, SolveOptions, solve, solve_self};
+
+pub use super::pairwise_cost::{PointCost, cost_matrix, point_gradient, point_gradients};

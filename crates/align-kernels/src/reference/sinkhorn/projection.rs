@@ -1,7 +1,7 @@
 //! Barycentric projections: each point of one side as a mean of the other side's.
 
-use super::cost::{count, transpose};
 use crate::error::{KernelError, Result};
+use crate::reference::pairwise_cost::{count, transpose};
 
 /// Computes, for every row, the mean of the columns' points under the plan.
 ///
@@ -28,7 +28,7 @@ use crate::error::{KernelError, Result};
 /// Divides by the plan's own row sums, so an unconverged plan still gives means. Entries that are
 /// exactly 0 are skipped: NaN in a point without mass stays there.
 pub fn project_onto_rows(plan: &[f64], y: &[f64], n: usize, width: usize) -> Result<Vec<f64>> {
-    let m = count(y, width, "y")?;
+    let m = count("sinkhorn", y, width, "y")?;
     if plan.len() != n * m {
         let detail = format!("plan has {} values, expected N * M = {n} * {m}", plan.len());
         return Err(KernelError::shape("sinkhorn", detail));
@@ -61,7 +61,7 @@ pub fn project_onto_rows(plan: &[f64], y: &[f64], n: usize, width: usize) -> Res
 ///
 /// As [`project_onto_rows`].
 pub fn project_onto_columns(plan: &[f64], x: &[f64], m: usize, width: usize) -> Result<Vec<f64>> {
-    let n = count(x, width, "x")?;
+    let n = count("sinkhorn", x, width, "x")?;
     if plan.len() != n * m {
         let detail = format!("plan has {} values, expected N * M = {n} * {m}", plan.len());
         return Err(KernelError::shape("sinkhorn", detail));

@@ -1,4 +1,4 @@
-//! Cost matrices between two clouds, and how a gradient of costs becomes one of points.
+//! Costs between the points of two clouds, and how a gradient of costs becomes one of points.
 
 use crate::error::{KernelError, Result};
 
@@ -87,8 +87,8 @@ impl PointCost {
 /// Differences first, then squares: no cancellation, and exactly 0 between equal points for
 /// [`PointCost::SqEuclidean`].
 pub fn cost_matrix(kind: PointCost, x: &[f64], y: &[f64], width: usize) -> Result<Vec<f64>> {
-    count(x, width, "x")?;
-    count(y, width, "y")?;
+    count("pairwise_cost", x, width, "x")?;
+    count("pairwise_cost", y, width, "y")?;
     let row = |x| y.chunks_exact(width).map(move |y| kind.between(x, y));
     Ok(x.chunks_exact(width).flat_map(row).collect())
 }
@@ -117,10 +117,10 @@ pub fn point_gradient(
     width: usize,
     d_cost: &[f64],
 ) -> Result<Vec<f64>> {
-    let (n, m) = (count(x, width, "x")?, count(y, width, "y")?);
+    let (n, m) = (count("pairwise_cost", x, width, "x")?, count("pairwise_cost", y, width, "y")?);
     if d_cost.len() != n * m {
         let detail = format!("d_cost has {} values, expected N * M = {n} * {m}", d_cost.len());
-        return Err(KernelError::shape("sinkhorn", detail));
+        return Err(KernelError::shape("pairwise_cost", detail));
     }
     let mut grad = vec![0.0; x.len()];
     for (i, (x, grad)) in x.chunks_exact(width).zip(grad.chunks_exact_mut(width)).enumerate() {
@@ -152,12 +152,12 @@ pub fn point_gradients(
 }
 
 /// Turns `(N, M)` into `(M, N)`.
-pub(super) fn transpose(matrix: &[f64], n: usize, m: usize) -> Vec<f64> {
+pub(in crate::reference) fn transpose(matrix: &[f64], n: usize, m: usize) -> Vec<f64> {
     (0..m).flat_map(|j| (0..n).map(move |i| matrix[i * m + j])).collect()
 }
 
 /// Scales each point to length 1; points too short to have a direction become 0.
-pub(super) fn unit_points(points: &[f64], width: usize) -> Vec<f64> {
+pub(in crate::reference) fn unit_points(points: &[f64], width: usize) -> Vec<f64> {
     let unit = |point: &[f64]| {
         let norm = norm(point);
         let scale = if norm < LEAST_NORM { 0.0 } else { 1.0 / norm };
@@ -167,11 +167,16 @@ pub(super) fn unit_points(points: &[f64], width: usize) -> Vec<f64> {
 }
 
 /// Number of points in `points`.
-pub(super) fn count(points: &[f64], width: usize, name: &str) -> Result<usize> {
+pub(in crate::reference) fn count(
+    op: &'static str,
+    points: &[f64],
+    width: usize,
+    name: &str,
+) -> Result<usize> {
     if width == 0 || !points.len().is_multiple_of(width) {
         let detail =
             format!("{name} has {} values, expected a multiple of D = {width}", points.len());
-        return Err(KernelError::shape("sinkhorn", detail));
+        return Err(KernelError::shape(op, detail));
     }
     Ok(points.len() / width)
 }

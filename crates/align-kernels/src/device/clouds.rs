@@ -1,0 +1,161 @@
+//! Clouds in the form that kernels take: f32 rows, or bf16 rows at multiples of 16 bytes.
+
+use std::marker::PhantomData;
+
+use gpu_runtime::{Arg, DeviceBuffer, DeviceSlice, Launch, args};
+use half::bf16;
+
+use super::points::{DevicePoints, DeviceValues};
+use super::session::{Session, extent};
+use crate::error::Result;
+use crate::registry::WIDEN_BF16;
+
+/// Row strides are below this, so that a stride in bytes fits 32 bits.
+const MOST_STRIDE: u32 = 1 << 30;
+/// Points of a cloud are below this; the lists of a call hold less.
+const MOST_POINTS: u32 = 1 << 31;
+/// Bytes that `cp.async` moves at once, and values of bf16 in them.
+const PIECE: u64 = 16;
+const PIECE_VALUES: usize = 8;
+
+/// What a row is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    F32,
+    BF16,
+}
+
+/// Both clouds of a call, in one form.
+pub(super) struct Clouds<'a> {
+    pub form: Form,
+    pub x: Rows<'a>,
+    pub y: Rows<'a>,
+    /// `D`.
+    pub width: u32,
+}
+
+/// Rows in device memory: the caller's, or a copy.
+pub(super) struct Rows<'a> {
+    address: u64,
+    pub count: u32,
+    /// Values from one row to the next.
+    pub stride: u32,
+    /// Keeps a copy alive.
+    _copy: Option<DeviceBuffer<f32>>,
+    _lent: PhantomData<DeviceValues<'a>>,
+}
+
+impl<'a> Clouds<'a> {
+    /// In the form that costs come from fastest.
+    pub fn compact(
+        session: &Session<'_>,
+        x: DevicePoints<'a>,
+        y: DevicePoints<'a>,
+    ) -> Result<Self> {
+        match has_pieces(&x) && has_pieces(&y) && (is_one(&x, &y) || !meet(&x, &y)) {
+            true => Self::new(session, Form::BF16, x, y),
+            false => Self::wide(session, x, y),
+        }
+    }
+
+    /// In f32.
+    pub fn wide(session: &Session<'_>, x: DevicePoints<'a>, y: DevicePoints<'a>) -> Result<Self> {
+        Self::new(session, Form::F32, x, y)
+    }
+
+    /// Kernels take clouds at one address for one cloud, so that is kept, and comes about no other way.
+    fn new(
+        session: &Session<'_>,
+        form: Form,
+        x: DevicePoints<'a>,
+        y: DevicePoints<'a>,
+    ) -> Result<Self> {
+        let width = extent(session.op, "the width", x.width(), MOST_STRIDE)?;
+        let (x_rows, y_rows) = if is_one(&x, &y) {
+            let x_is_longer = x.count() > y.count();
+            let longer = Rows::of(session, form, if x_is_longer { x } else { y })?;
+            let shorter = Rows { _copy: None, _lent: PhantomData, ..longer };
+            if x_is_longer { (longer, shorter) } else { (shorter, longer) }
+        } else if meet(&x, &y) {
+            (Rows::of(session, form, x)?, Rows::elsewhere(session, y)?)
+        } else {
+            (Rows::of(session, form, x)?, Rows::of(session, form, y)?)
+        };
+        Ok(Self { form, x: x_rows, y: y_rows, width })
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// The address of the first row.
+    pub fn at(&self) -> Arg<'_> {
+        Arg::address(self.address)
+    }
+
+    /// The rows in a form, which bf16 rows may need a copy for.
+    fn of(session: &Session<'_>, form: Form, points: DevicePoints<'a>) -> Result<Self> {
+        match points.values() {
+            DeviceValues::BF16(values) if form == Form::F32 => {
+                Self::widened(session, points, values)
+            }
+            values => Self::new(session, points, values.address(), points.row_stride(), None),
+        }
+    }
+
+    /// The rows in f32 at an address of their own.
+    fn elsewhere(session: &Session<'_>, points: DevicePoints<'a>) -> Result<Self> {
+        match points.values() {
+            DeviceValues::BF16(values) => Self::widened(session, points, values),
+            DeviceValues::F32(values) => {
+                let mut copy = session.room(values.len())?;
+                session.gpu(copy.as_slice_mut().copy_from(session.stream, values))?;
+                Self::new(session, points, copy.address(), points.row_stride(), Some(copy))
+            }
+        }
+    }
+
+    fn widened(
+        session: &Session<'_>,
+        points: DevicePoints<'a>,
+        values: DeviceSlice<'a, bf16>,
+    ) -> Result<Self> {
+        let lent = Self::new(session, points, values.address(), points.row_stride(), None)?;
+        let width = extent(session.op, "the width", points.width(), MOST_STRIDE)?;
+        let mut copy = session.room::<f32>(points.count() * points.width())?;
+        let kernel = session.kernel(&WIDEN_BF16)?;
+        let launch = Launch::new([lent.count.div_ceil(8), 1, 1], [32, 8, 1]);
+        let args = args![&mut copy, lent.at(), lent.count, width, lent.stride];
+        // SAFETY: `copy` has `count` rows of `width`, and the points have as many, a stride apart.
+        unsafe { session.launch(&kernel, launch, args)? };
+        Self::new(session, points, copy.address(), points.width(), Some(copy))
+    }
+
+    fn new(
+        session: &Session<'_>,
+        points: DevicePoints<'a>,
+        address: u64,
+        stride: usize,
+        copy: Option<DeviceBuffer<f32>>,
+    ) -> Result<Self> {
+        let count = extent(session.op, "the number of points", points.count(), MOST_POINTS)?;
+        let stride = extent(session.op, "the row stride", stride, MOST_STRIDE)?;
+        Ok(Self { address, count, stride, _copy: copy, _lent: PhantomData })
+    }
+}
+
+/// Whether bf16 rows can be copied by whole pieces.
+fn has_pieces(points: &DevicePoints<'_>) -> bool {
+    let address = points.values().address();
+    let is_half = matches!(points.values(), DeviceValues::BF16(_));
+    is_half && address.is_multiple_of(PIECE) && points.row_stride().is_multiple_of(PIECE_VALUES)
+}
+
+/// Whether both start at one address.
+fn meet(x: &DevicePoints<'_>, y: &DevicePoints<'_>) -> bool {
+    x.values().address() == y.values().address()
+}
+
+/// Whether row `k` of both is one row, for all that both have.
+fn is_one(x: &DevicePoints<'_>, y: &DevicePoints<'_>) -> bool {
+    let same_type = std::mem::discriminant(&x.values()) == std::mem::discriminant(&y.values());
+    same_type && meet(x, y) && x.row_stride() == y.row_stride()
+}

@@ -1,0 +1,168 @@
+//! The lists that kernels go by: pairs, tiles, strips, rows and blocks.
+//!
+//! Their forms are defined in the heads of `pairwise_cost_v1_tile_f32.ptx` (PAIR, TILE),
+//! `sinkhorn_column_v1_block_f32.ptx` (STRIP), `sinkhorn_row_v1_warp_f32.ptx` (pair of row) and
+//! `plan_gradient_v1_f32.ptx` (BLOCK). Each lists only what has work, however ragged the items.
+
+use std::ops::Range;
+
+use super::session::extent;
+use crate::error::Result;
+use crate::sinkhorn::Pairing;
+
+/// Rows and columns of a tile of costs, and points of a block of gradients.
+const TILE: u32 = 64;
+/// Columns of a strip.
+const STRIP: u32 = 32;
+/// Points of a cloud, and of an item, are below this.
+const MOST_POINTS: u32 = 1 << 30;
+/// Packed rows, columns and list entries are below this: a grid has as many CTAs along x.
+const MOST_ROWS: u32 = 1 << 31;
+
+/// `x_start, n, y_start, m, cost_start (two words), f_start, g_start`.
+pub(super) type Pair = [u32; 8];
+
+/// The pairs of a batch and the sizes of what belongs to them.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub pairs: Vec<Pair>,
+    /// Where the costs of each pair start, and where the last ones end.
+    pub cost_starts: Vec<usize>,
+    /// Packed rows and columns of all pairs.
+    pub rows: u32,
+    pub columns: u32,
+}
+
+impl Layout {
+    pub fn new(
+        op: &'static str,
+        x_offsets: &[usize],
+        y_offsets: &[usize],
+        pairing: Pairing,
+    ) -> Result<Self> {
+        extent(op, "the number of points of x", x_offsets[x_offsets.len() - 1], MOST_POINTS)?;
+        extent(op, "the number of points of y", y_offsets[y_offsets.len() - 1], MOST_POINTS)?;
+        let (x_items, y_items) = (x_offsets.len() - 1, y_offsets.len() - 1);
+        let (mut pairs, mut cost_starts) = (Vec::new(), vec![0usize]);
+        let (mut rows, mut columns) = (0usize, 0usize);
+        for k in 0..pairing.pairs(x_items, y_items) {
+            let (i, j) = pairing.items(k, y_items);
+            let (x, y) = (x_offsets[i], y_offsets[j]);
+            let (n, m) = (x_offsets[i + 1] - x, y_offsets[j + 1] - y);
+            // Points were checked to be below 2^30, so `n m` is below 2^60.
+            let cost = cost_starts[k] as u64;
+            let (low, high) = (cost as u32, (cost >> 32) as u32);
+            let (f, g) = (
+                extent(op, "the rows of all pairs", rows, MOST_ROWS)?,
+                extent(op, "the columns of all pairs", columns, MOST_ROWS)?,
+            );
+            pairs.push([x as u32, n as u32, y as u32, m as u32, low, high, f, g]);
+            cost_starts.push(cost_starts[k] + n * m);
+            rows += n;
+            columns += m;
+        }
+        extent(op, "the number of pairs", pairs.len(), MOST_ROWS)?;
+        let rows = extent(op, "the rows of all pairs", rows, MOST_ROWS)?;
+        let columns = extent(op, "the columns of all pairs", columns, MOST_ROWS)?;
+        Ok(Self { pairs, cost_starts, rows, columns })
+    }
+
+    /// Costs of all pairs.
+    pub fn costs(&self) -> usize {
+        self.cost_starts[self.pairs.len()]
+    }
+
+    /// Where the potentials of a pair's rows and columns are.
+    pub fn potentials(&self, k: usize) -> (Range<usize>, Range<usize>) {
+        let [_, n, _, m, _, _, f, g] = self.pairs[k].map(|word| word as usize);
+        (f..f + n, g..g + m)
+    }
+
+    /// `pair, first row, first column, 0`: all tiles of every pair, those of the same rows together.
+    pub fn tiles(&self) -> Vec<[u32; 4]> {
+        let of_pair = |(k, pair): (u32, &Pair)| {
+            let [_, n, _, m, ..] = *pair;
+            let row = move |i| steps(m, TILE).map(move |j| [k, i, j, 0]);
+            steps(n, TILE).flat_map(row)
+        };
+        (0..).zip(&self.pairs).flat_map(of_pair).collect()
+    }
+
+    /// `pair, first column`.
+    pub fn strips(&self) -> Vec<[u32; 2]> {
+        let of_pair = |(k, pair): (u32, &Pair)| steps(pair[3], STRIP).map(move |j| [k, j]);
+        (0..).zip(&self.pairs).flat_map(of_pair).collect()
+    }
+
+    /// The pair of each packed row.
+    pub fn pair_of_row(&self) -> Vec<u32> {
+        let of_pair = |(k, pair): (u32, &Pair)| std::iter::repeat_n(k, pair[1] as usize);
+        (0..).zip(&self.pairs).flat_map(of_pair).collect()
+    }
+}
+
+/// `item, first point` of the items that are wanted.
+pub(super) fn blocks(offsets: &[usize], wanted: impl Fn(usize) -> bool) -> Vec<[u32; 2]> {
+    let items = (0..offsets.len() - 1).filter(|&k| wanted(k));
+    let of_item = |k: usize| {
+        steps((offsets[k + 1] - offsets[k]) as u32, TILE).map(move |first| [k as u32, first])
+    };
+    items.flat_map(of_item).collect()
+}
+
+fn steps(end: u32, step: u32) -> impl Iterator<Item = u32> {
+    (0..end).step_by(step as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X: [usize; 4] = [0, 65, 65, 67];
+    const Y: [usize; 4] = [0, 33, 34, 34];
+
+    #[test]
+    fn pairs_are_packed_without_gaps() {
+        let layout = Layout::new("test", &X, &Y, Pairing::Paired).unwrap();
+        assert_eq!(
+            layout.pairs,
+            [
+                [0, 65, 0, 33, 0, 0, 0, 0],
+                [65, 0, 33, 1, 2145, 0, 65, 33],
+                [65, 2, 34, 0, 2145, 0, 65, 34]
+            ]
+        );
+        assert_eq!((layout.costs(), layout.rows, layout.columns), (2145, 67, 34));
+        assert_eq!(layout.tiles(), [[0, 0, 0, 0], [0, 64, 0, 0]]);
+        assert_eq!(layout.strips(), [[0, 0], [0, 32], [1, 0]]);
+        let rows = layout.pair_of_row();
+        assert_eq!((rows.len(), rows[64], rows[65]), (67, 0, 2));
+    }
+
+    #[test]
+    fn all_pairs_go_by_x_first() {
+        let layout = Layout::new("test", &X, &Y, Pairing::AllPairs).unwrap();
+        assert_eq!((layout.pairs.len(), layout.rows, layout.columns), (9, 3 * 67, 3 * 34));
+        assert_eq!(layout.pairs[7], [65, 2, 33, 1, 65 * 34 + 66, 0, 197, 101]);
+        assert_eq!(layout.costs(), 67 * 34);
+    }
+
+    #[test]
+    fn blocks_are_of_wanted_items_alone() {
+        assert_eq!(blocks(&X, |_| true), [[0, 0], [0, 64], [2, 0]]);
+        assert_eq!(blocks(&X, |k| k > 0), [[2, 0]]);
+    }
+
+    #[test]
+    fn what_a_kernel_cannot_address_is_refused() {
+        let many = [0, 1 << 30];
+        let error = Layout::new("test", &many, &[0, 1], Pairing::Paired).unwrap_err();
+        let text =
+            "test: the number of points of x is 1073741824, expected below 1073741824 on a device";
+        assert_eq!(error.to_string(), text);
+        // Potentials of all pairs: 2 * 2^30 rows.
+        let (x, y) = ([0, (1 << 30) - 1], [0, 1, 2, 3]);
+        let error = Layout::new("test", &x, &y, Pairing::AllPairs).unwrap_err();
+        assert!(error.to_string().contains("the rows of all pairs is 3221225469"), "{error}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Iterations until every pair is done.
+
+use gpu_runtime::DeviceBuffer;
+
+use super::problem::{Problem, Side};
+use super::updates::{Buffer, Progress, Updates};
+use crate::error::Result;
+use crate::sinkhorn::{Call, Fixed, Output};
+
+/// Iterations between two looks at the flags, for which the host has to wait for the device.
+const LOOK_EVERY: usize = 10;
+
+/// Potentials of all pairs, and how they were reached.
+pub(super) struct Reached {
+    pub f: Buffer,
+    pub g: Buffer,
+    /// Of each pair; on the device until the end, or from before.
+    pub iterations: Iterations,
+}
+
+pub(super) enum Iterations {
+    Counted(DeviceBuffer<u32>),
+    Known(Vec<usize>),
+}
+
+/// Solves every pair. Those without mass are done before they begin.
+pub(super) fn solve(
+    problem: &Problem<'_>,
+    call: &Call<'_>,
+    cost: &Buffer,
+    fixed: &Fixed,
+) -> Result<Reached> {
+    let session = &problem.session;
+    let is_done: Vec<u32> = (0..call.pairs()).map(|k| u32::from(!call.has_mass(k))).collect();
+    let mut f = session.zeros(problem.len(Side::Rows))?;
+    let mut g = session.zeros(problem.len(Side::Columns))?;
+    let mut next = session.zeros(problem.len(Side::Columns))?;
+    let mut error = session.room(is_done.len())?;
+    let (done, iterations) = (session.send(&is_done)?, session.zeros(is_done.len())?);
+    let mut progress = Progress { done, iterations };
+    let all_done = |flags: &[u32]| flags.iter().all(|&flag| flag != 0);
+    if fixed.max_iters > 0 && !all_done(&is_done) {
+        let updates = Updates::new(problem, cost)?;
+        updates.columns(&f, &mut g, None)?;
+        for round in 1..=fixed.max_iters {
+            let is_last = round == fixed.max_iters;
+            updates.rows(&g, &mut f, Some(&progress.done))?;
+            updates.columns(&f, &mut next, Some(&progress.done))?;
+            let tol = fixed.tol as f32;
+            updates.advance((&mut g, &next), &mut error, &mut progress, !is_last, tol)?;
+            if round % LOOK_EVERY == 0 && !is_last && all_done(&session.fetch(&progress.done)?) {
+                break;
+            }
+        }
+    }
+    Ok(Reached { f, g, iterations: Iterations::Counted(progress.iterations) })
+}
+
+/// The potentials of an earlier call.
+pub(super) fn restored(problem: &Problem<'_>, saved: &Output) -> Result<Reached> {
+    Ok(Reached {
+        f: problem.session.send(&saved.f)?,
+        g: problem.session.send(&saved.g)?,
+        iterations: Iterations::Known(saved.iterations.clone()),
+    })
+}

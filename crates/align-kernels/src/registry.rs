@@ -1,0 +1,77 @@
+//! Every hand-written kernel of this crate: one list for launches, checks, tests and benches.
+//!
+//! The files are in `kernels/`, an operation a folder, each with a page that tells its formula and its
+//! ladder. They are embedded here and nowhere else, and assembled by the driver when they are first used.
+
+/// One PTX file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// Folder below `kernels/`.
+    pub operation: &'static str,
+    /// File stem and entry name, such as `sinkhorn_row_v1_warp_f32`.
+    pub name: &'static str,
+    /// The whole file.
+    pub ptx: &'static str,
+}
+
+macro_rules! registry {
+    ($($id:ident = $operation:literal, $name:literal;)*) => {
+        $(pub(crate) const $id: Variant = Variant {
+            operation: $operation,
+            name: $name,
+            ptx: include_str!(concat!("../../../kernels/", $operation, "/", $name, ".ptx")),
+        };)*
+
+        /// All of them, operation after operation.
+        pub const KERNELS: &[Variant] = &[$($id),*];
+    };
+}
+
+registry! {
+    COST_F32 = "pairwise_cost", "pairwise_cost_v1_tile_f32";
+    COST_BF16 = "pairwise_cost", "pairwise_cost_v2_mma_bf16";
+    NORMS_F32 = "pairwise_cost", "row_norms_v1_f32";
+    NORMS_BF16 = "pairwise_cost", "row_norms_v1_bf16";
+    WIDEN_BF16 = "pairwise_cost", "widen_rows_v1_bf16";
+    ROWS = "sinkhorn", "sinkhorn_row_v1_warp_f32";
+    COLUMNS = "sinkhorn", "sinkhorn_column_v1_block_f32";
+    MARGINAL = "sinkhorn", "sinkhorn_marginal_v1_f32";
+    PLAN = "sinkhorn", "sinkhorn_plan_v1_f32";
+    COLUMN_SUMS = "sinkhorn", "plan_column_sums_v1_f32";
+    VALUE = "sinkhorn", "sinkhorn_value_v1_f32";
+    GRADIENT = "sinkhorn", "plan_gradient_v1_f32";
+}
+
+#[cfg(test)]
+mod tests {
+    use gpu_runtime::PtxText;
+
+    use super::KERNELS;
+
+    #[test]
+    fn every_file_holds_an_entry_of_its_name() {
+        for kernel in KERNELS {
+            let text = PtxText::parse(kernel.name, kernel.ptx).unwrap();
+            assert!(text.entry(kernel.name).is_some(), "{}", kernel.name);
+        }
+    }
+
+    #[test]
+    fn every_kernel_of_the_folder_is_listed_once() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kernels");
+        let mut files = Vec::new();
+        for operation in std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()) {
+            let Ok(entries) = std::fs::read_dir(&operation) else { continue };
+            for path in entries.map(|entry| entry.unwrap().path()) {
+                if path.extension().is_some_and(|ending| ending == "ptx") {
+                    files.push(path.strip_prefix(root).unwrap().with_extension(""));
+                }
+            }
+        }
+        let mut listed: Vec<_> =
+            KERNELS.iter().map(|k| std::path::Path::new(k.operation).join(k.name)).collect();
+        files.sort();
+        listed.sort();
+        assert_eq!(listed, files);
+    }
+}

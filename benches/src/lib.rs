@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 mod bert;
+pub mod device;
 pub mod kernels;
 mod log_mel;
 mod matmul;

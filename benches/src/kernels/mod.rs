@@ -29,6 +29,7 @@ mod sinkhorn;
 mod table;
 mod turns;
 
+pub(crate) use inputs::clustered;
 pub use options::Options;
 pub use session::{CaseResult, run_case};
 pub use table::{csv, json, list, readme_table, text_table};

@@ -72,8 +72,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// For an unknown option, operation, shape or device, a value that is none, a record that is
-    /// there already, and a README without a place for the table.
+    /// For an unknown option, operation, shape or device, a value that is none, a record that
+    /// cannot be, and a README without a place for the table.
     pub fn parse(args: impl IntoIterator<Item = String>) -> anyhow::Result<Self> {
         let mut options = Self::default();
         let mut wants_record = false;
@@ -101,7 +101,7 @@ impl Options {
             options.shape.as_deref().unwrap_or_default()
         );
         if wants_record {
-            let path = record::folder().join(format!("{}_kernels.csv", record::today()));
+            let path = record::fresh(&record::folder(), "kernels");
             record::expect_new(&path)?;
             options.record = Some(path);
             if options.fills_readme() {
@@ -121,7 +121,7 @@ impl Options {
             "--shape" => self.shape = Some(known("shape", value, |case| case.shape)?),
             "--device" => ensure!(
                 value == "cpu",
-                "--device: expected cpu, got `{value}` (hint: the kernels have no GPU path yet)"
+                "--device: expected cpu, got `{value}` (hint: emu alone counts, through cargo xtask)"
             ),
             "--threads" => self.threads = number(1)?,
             "--rounds" => self.rounds = number(3)?,
@@ -216,7 +216,7 @@ mod tests {
     fn values_are_checked_before_anything_is_timed() {
         refused(
             "--device cuda",
-            "--device: expected cpu, got `cuda` (hint: the kernels have no GPU path yet)",
+            "--device: expected cpu, got `cuda` (hint: emu alone counts, through cargo xtask)",
         );
         refused("--threads 0", "--threads: expected a number from 1, got `0`");
         refused("--rounds 2", "--rounds: expected a number from 3, got `2`");

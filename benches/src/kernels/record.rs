@@ -41,6 +41,15 @@ fn date(mut days: u64) -> String {
     format!("{year}-{month:02}-{:02}", days + 1)
 }
 
+/// A file of today in `folder` that is not there yet: `DATE_NAME.csv`, then `DATEb_NAME.csv` and on.
+pub fn fresh(folder: &Path, name: &str) -> PathBuf {
+    let today = today();
+    let letters = std::iter::once(String::new()).chain(('b'..='z').map(String::from));
+    let mut paths = letters.map(|letter| folder.join(format!("{today}{letter}_{name}.csv")));
+    let last = folder.join(format!("{today}z_{name}.csv"));
+    paths.find(|path| !path.exists()).unwrap_or(last)
+}
+
 /// Refuses a file that is there, or whose folder is not: after minutes of timing is too late.
 ///
 /// # Errors
@@ -100,6 +109,18 @@ fn between_markers(text: &str, table: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_record_of_a_day_has_a_letter() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = fresh(folder.path(), "kernels");
+        assert!(first.ends_with(format!("{}_kernels.csv", today())));
+        std::fs::write(first, "").unwrap();
+        let second = fresh(folder.path(), "kernels");
+        assert!(second.ends_with(format!("{}b_kernels.csv", today())));
+        std::fs::write(second, "").unwrap();
+        assert!(fresh(folder.path(), "kernels").ends_with(format!("{}c_kernels.csv", today())));
+    }
 
     #[test]
     fn days_become_dates() {

@@ -1,0 +1,93 @@
+//! From counts to the least time that a card could need, and what that time is spent on.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::cards::Card;
+use super::counts::Counts;
+
+/// A resource of a card, and how long a kernel's counts keep it busy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bound {
+    /// What is busy.
+    pub resource: &'static str,
+    /// For how long, in seconds, when the whole card works on it without a pause.
+    pub seconds: f64,
+}
+
+/// How long each resource is busy, longest first.
+pub fn bounds(counts: &Counts, card: &Card) -> Vec<Bound> {
+    let mut all = vec![
+        Bound { resource: "memory", seconds: counts.bytes / card.bandwidth },
+        Bound { resource: "f32", seconds: counts.flop / card.flop },
+        Bound { resource: "tensor", seconds: counts.mma_flop / card.mma_flop },
+        Bound { resource: "special", seconds: counts.special / card.special() },
+        Bound { resource: "shared", seconds: counts.wavefronts / card.wavefronts() },
+        Bound { resource: "issue", seconds: counts.warp_instructions / card.issue() },
+    ];
+    all.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    all
+}
+
+/// A row a kernel, and their sum: launches follow each other.
+///
+/// `MB` are whole sectors, each moved from memory: what a cache keeps comes sooner. `asked` is what
+/// lanes asked for as a share of that: low where sectors are used in part, above 100 % where lanes
+/// share.
+pub fn table(kernels: &BTreeMap<String, Counts>, card: &Card) -> String {
+    let mut text = format!(
+        "{:<30} {:>8} {:>9} {:>6} {:>9} {:>9} {:>8} {:>9} {:>9}  bound by, then\n",
+        "kernel",
+        "launches",
+        "MB",
+        "asked",
+        "GFLOP",
+        "MMA GFLOP",
+        "FLOP/B",
+        "conflicts",
+        "at least"
+    );
+    let mut total = 0.0;
+    for (name, counts) in kernels {
+        let bounds = bounds(counts, card);
+        total += bounds[0].seconds;
+        let share = if counts.bytes > 0.0 { counts.useful_bytes / counts.bytes } else { 1.0 };
+        let intensity = (counts.flop + counts.mma_flop) / counts.bytes.max(1.0);
+        let conflicts = counts.conflicts / counts.wavefronts.max(1.0);
+        let _ = writeln!(
+            text,
+            "{name:<30} {:>8} {:>9.3} {:>5.0}% {:>9.4} {:>9.4} {:>8.1} {:>8.1}% {:>6.1} us  {} {:.1} us, {} {:.1} us",
+            counts.launches,
+            counts.bytes / 1e6,
+            100.0 * share,
+            counts.flop / 1e9,
+            counts.mma_flop / 1e9,
+            intensity,
+            100.0 * conflicts,
+            bounds[0].seconds * 1e6,
+            bounds[0].resource,
+            bounds[0].seconds * 1e6,
+            bounds[1].resource,
+            bounds[1].seconds * 1e6,
+        );
+    }
+    let _ = writeln!(text, "{:<30} {:>95.1} us", "all", total * 1e6);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cards::CARDS;
+
+    #[test]
+    fn the_busiest_resource_comes_first() {
+        let counts = Counts { bytes: 4.3e6, mma_flop: 790e6, special: 1.0, ..Counts::default() };
+        let bounds = bounds(&counts, &CARDS[0]);
+        assert!(matches!(bounds[0].resource, "memory" | "tensor"));
+        assert!((bounds[0].seconds - 1e-6).abs() < 1e-12);
+        assert!((bounds[1].seconds - 1e-6).abs() < 1e-12);
+        let counts = Counts { warp_instructions: 132.0 * 1.98e9 * 4.0, ..Counts::default() };
+        assert!((super::bounds(&counts, &CARDS[0])[0].seconds - 1.0).abs() < 1e-12);
+    }
+}

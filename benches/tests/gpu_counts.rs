@@ -1,0 +1,78 @@
+//! What the kernels ask of memory stays within bounds, by the interpreter's count.
+//!
+//! Runs with the other device tests, and only where the driver interprets: a GPU does not count.
+
+use std::process::Command;
+
+use consonance_benches::device::{Counts, read};
+use gpu_runtime::Device;
+
+/// What one case came to, by kernel; `None` where nothing counts.
+fn counted(op: &str, shape: &str) -> Option<Vec<(String, Counts)>> {
+    if !std::env::var("CONSONANCE_GPU_TESTS").is_ok_and(|value| value == "1") {
+        println!("skipped: no GPU asked for");
+        return None;
+    }
+    let device = Device::cuda(0).unwrap_or_else(|error| panic!("{error}"));
+    if !device.facts().name.starts_with("Emulated") {
+        println!("skipped: a GPU does not count");
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a folder for the counters");
+    let path = folder.path().join("counters.jsonl");
+    let output = Command::new(env!("CARGO_BIN_EXE_roofline"))
+        .args(["--op", op, "--shape", shape])
+        .env("PTX_EMU_COUNTERS", &path)
+        .output()
+        .expect("roofline starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (counts, _) = read(&path, 0).unwrap_or_else(|error| panic!("{error:#}"));
+    Some(counts.into_iter().collect())
+}
+
+/// No bank conflicts, and sectors that are used whole: lanes ask for nearly all that moves.
+fn expect_thrift(kernels: &[(String, Counts)]) {
+    assert!(!kernels.is_empty());
+    for (name, counts) in kernels {
+        assert_eq!(counts.conflicts, 0.0, "{name}: bank conflicts");
+        assert!(
+            counts.bytes <= 1.1 * counts.useful_bytes,
+            "{name}: {} bytes move, lanes ask for {}",
+            counts.bytes,
+            counts.useful_bytes
+        );
+    }
+}
+
+#[test]
+fn costs_move_what_they_use() {
+    let Some(kernels) = counted("pairwise-cost", "ragged") else { return };
+    // Norms of rows that start and end inside sectors pay for both ends.
+    let (norms, costs): (Vec<_>, Vec<_>) =
+        kernels.into_iter().partition(|(name, _)| name.starts_with("row_norms"));
+    expect_thrift(&costs);
+    for (name, counts) in norms {
+        assert!(counts.bytes <= 1.2 * counts.useful_bytes, "{name}");
+    }
+    // Whole tiles of 64 x 64, edges included: 2 * 64 * 64 * D operations each.
+    let tensor: f64 = costs.iter().map(|(_, counts)| counts.mma_flop).sum();
+    let tiles: usize = [12, 20, 28, 36, 44, 52, 60, 68, 76, 84_usize]
+        .iter()
+        .flat_map(|n| {
+            let columns = [40, 66, 93, 120, 146, 173, 200, 227, 253, 282_usize];
+            columns.map(|m| n.div_ceil(64) * m.div_ceil(64))
+        })
+        .sum();
+    assert_eq!(tensor, (tiles * 2 * 64 * 64 * 256) as f64);
+}
+
+#[test]
+fn iterations_move_what_they_use() {
+    let Some(mut kernels) = counted("sinkhorn", "small") else { return };
+    kernels.retain(|(name, _)| !name.starts_with("row_norms"));
+    expect_thrift(&kernels);
+    let rows = kernels.iter().find(|(name, _)| name.starts_with("sinkhorn_row")).expect("ran");
+    // Two passes over 8 costs of 64 x 64 a launch, and as much again for g and the weights twice.
+    let costs = 2.0 * 8.0 * 64.0 * 64.0 * 4.0;
+    assert!(rows.1.bytes <= 1.5 * costs * rows.1.launches, "{} bytes", rows.1.bytes);
+}

@@ -56,6 +56,7 @@ pub mod nst;
 pub mod pairwise_cost;
 mod place;
 mod points;
+mod ragged;
 pub mod reference;
 #[cfg(feature = "cuda")]
 pub mod registry;
@@ -65,4 +66,5 @@ pub mod wasserstein_info_nce;
 
 pub use error::{ErrorKind, KernelError, Result};
 pub use place::{Host, Place};
-pub use points::{Points, Ragged};
+pub use points::Points;
+pub use ragged::Ragged;

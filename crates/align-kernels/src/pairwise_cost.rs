@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::place::Place;
-use crate::points::Ragged;
-use crate::sinkhorn::check_sides;
+use crate::place::{Host, Place};
+use crate::ragged::Ragged;
+use crate::sinkhorn::{check_sides, cost_matrices};
 
 pub use crate::sinkhorn::{Cost, Pairing};
 
@@ -69,7 +69,7 @@ impl<V> Costs<V> {
 /// assert_eq!(costs.values, [2.0, 2.5]);
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn pairwise_cost<P: Place>(
+pub fn pairwise_cost<P: PairwiseCost>(
     x: &Ragged<'_, P>,
     y: &Ragged<'_, P>,
     cost: Cost,
@@ -77,6 +77,33 @@ pub fn pairwise_cost<P: Place>(
 ) -> Result<Costs<P::Values>> {
     check_sides("pairwise_cost", x, y, pairing)?;
     P::costs(x, y, cost, pairing)
+}
+
+/// A place that computes costs.
+pub trait PairwiseCost: Place {
+    /// [`pairwise_cost`] of checked arguments.
+    ///
+    /// # Errors
+    ///
+    /// When a device fails.
+    fn costs(
+        x: &Ragged<'_, Self>,
+        y: &Ragged<'_, Self>,
+        cost: Cost,
+        pairing: Pairing,
+    ) -> Result<Costs<Self::Values>>;
+}
+
+impl PairwiseCost for Host {
+    fn costs(
+        x: &Ragged<'_>,
+        y: &Ragged<'_>,
+        cost: Cost,
+        pairing: Pairing,
+    ) -> Result<Costs<Vec<f32>>> {
+        let (values, starts) = cost_matrices(x, y, cost, pairing)?;
+        Ok(Costs { values, starts })
+    }
 }
 
 #[cfg(test)]

@@ -54,19 +54,20 @@ pub use sinkhorn::DeviceGradients;
 use gpu_runtime::DeviceBuffer;
 
 use crate::error::Result;
-use crate::pairwise_cost::Costs;
-use crate::place::{Cloud, Path, Place};
-use crate::points::Ragged;
-use crate::sinkhorn::{Cost, Options, Output, Pairing, Weights};
+use crate::pairwise_cost::{Costs, PairwiseCost};
+use crate::place::{Cloud, Place, sealed};
+use crate::ragged::Ragged;
+use crate::sinkhorn::{Cost, Options, Output, Pairing, Transport, Weights};
 
 /// Points in the memory of a GPU: `Ragged<'_, Gpu>` is a batch of them.
 #[derive(Debug, Clone, Copy)]
 pub enum Gpu {}
 
+impl sealed::Sealed for Gpu {}
+
 impl Place for Gpu {
     type Points<'a> = DevicePoints<'a>;
     type Values = DeviceBuffer<f32>;
-    type Gradients = DeviceGradients;
 }
 
 impl Cloud for DevicePoints<'_> {
@@ -79,7 +80,7 @@ impl Cloud for DevicePoints<'_> {
     }
 }
 
-impl Path for Gpu {
+impl PairwiseCost for Gpu {
     fn costs(
         x: &Ragged<'_, Gpu>,
         y: &Ragged<'_, Gpu>,
@@ -88,6 +89,10 @@ impl Path for Gpu {
     ) -> Result<Costs<DeviceBuffer<f32>>> {
         pairwise_cost::run(x, y, cost, pairing)
     }
+}
+
+impl Transport for Gpu {
+    type Gradients = DeviceGradients;
 
     fn transport(
         x: &Ragged<'_, Gpu>,

@@ -9,7 +9,7 @@ use super::parcel::{Delivered, Parcel, Place};
 use super::session::Session;
 use crate::error::Result;
 use crate::pairwise_cost::Costs;
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 use crate::registry::{COST_BF16, COST_F32, NORMS_BF16, NORMS_F32};
 use crate::sinkhorn::{Cost, Pairing};
 

@@ -5,7 +5,7 @@ use half::bf16;
 
 use super::Gpu;
 use crate::error::{KernelError, Result};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 
 /// Numbers in device memory, borrowed. There is no f16: convert to bf16 or f32 first.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use cpu_math::parallel::map_tasks;
 
 use super::{check_sides, usable};
 use crate::error::{KernelError, Result};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 use crate::vector::squared_distance;
 
 /// Points of an item whose distances are taken at most; evenly spaced ones stand for the rest.

@@ -37,7 +37,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::error::{KernelError, Result};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 
 /// Values and gradients of a batch.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::mmd::{Item, Options, Output, check_sides, one_item};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 use crate::vector::{combine, dot, square_sum};
 
 /// Neuron selectivity transfer between item `k` of `x` and item `k` of `y`: the squared

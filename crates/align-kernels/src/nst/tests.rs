@@ -3,7 +3,7 @@ use ndarray::array;
 
 use super::*;
 use crate::mmd::Options;
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 use crate::{ErrorKind, reference};
 
 /// `(T, D, D', C)`: one token, one neuron, odd extents, few and many activations, more tokens

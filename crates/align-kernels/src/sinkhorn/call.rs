@@ -1,13 +1,13 @@
 //! A checked call, for a path that solves elsewhere and brings back numbers.
 
-use super::Weights;
 use super::checks::{check_saved, check_sides, check_upstream};
 use super::options::Options;
 use super::output::{Output, Trace};
 use super::side::{masses, weights_of};
+use super::weights::Weights;
 use crate::error::Result;
 use crate::place::Place;
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 
 /// What a path needs to know of one side, but for its points.
 pub(crate) struct Items<'a> {

@@ -4,7 +4,7 @@ use super::options::{Mode, Options, Pairing};
 use super::output::Output;
 use crate::error::{KernelError, Result};
 use crate::place::{Cloud, Place};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 
 impl Pairing {
     /// Number of pairs of so many items.

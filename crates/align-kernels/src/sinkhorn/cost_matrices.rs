@@ -7,16 +7,16 @@ use super::lanes::{LANES, flat, flat_mut, vectors, with_matrices};
 use super::options::{Cost, Pairing};
 use super::side::Side;
 use crate::error::Result;
-use crate::pairwise_cost::Costs;
-use crate::points::{Points, Ragged};
+use crate::points::Points;
+use crate::ragged::Ragged;
 
-/// Costs of every pair of checked clouds.
+/// Costs of every pair of checked clouds, one after another, and where each starts and the last ends.
 pub(crate) fn cost_matrices(
     x: &Ragged<'_>,
     y: &Ragged<'_>,
     kind: Cost,
     pairing: Pairing,
-) -> Result<Costs<Vec<f32>>> {
+) -> Result<(Vec<f32>, Vec<usize>)> {
     let one_cloud = is_same(&x.points(), &y.points());
     let (x, y) = (Side::new("x", x, None, kind)?, Side::new("y", y, None, kind)?);
     let pairs = pairing.pairs(x.items(), y.items());
@@ -40,7 +40,7 @@ pub(crate) fn cost_matrices(
         *sum += matrix.len();
         Some(*sum)
     }));
-    Ok(Costs { values: matrices.concat(), starts })
+    Ok((matrices.concat(), starts))
 }
 
 /// Whether both are the same numbers in the same place.

@@ -2,7 +2,6 @@
 
 use cpu_math::parallel::map_tasks;
 
-use super::Weights;
 use super::gradient::pack;
 use super::lanes::{LANES, flat, flat_mut, vectors, with_matrices};
 use super::options::{Cost, Mode, Options};
@@ -10,6 +9,7 @@ use super::output::Output;
 use super::pair::{PairResult, finish, solve};
 use super::problem::Problem;
 use super::side::{masses, weights_of};
+use super::weights::Weights;
 use crate::error::{KernelError, Result};
 use crate::reference::sinkhorn::eps_schedule;
 

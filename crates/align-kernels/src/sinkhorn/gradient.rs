@@ -2,7 +2,6 @@
 
 use ndarray::Array2;
 
-use super::Weights;
 use super::batch::{Batch, PointGrads};
 use super::checks::{check_saved, check_sides, check_upstream};
 use super::cost::through_lengths;
@@ -11,8 +10,9 @@ use super::output::{Gradients, Output, OwnTrace, Trace};
 use super::own::{self, Own, OwnTask};
 use super::pair::PairResult;
 use super::side::Side;
+use super::weights::Weights;
 use crate::error::{KernelError, Result};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 
 /// Values alone.
 pub(crate) fn run(

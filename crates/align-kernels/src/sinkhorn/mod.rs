@@ -69,29 +69,22 @@ mod strips;
 mod symmetric;
 #[cfg(test)]
 mod tests;
+mod transport;
+mod weights;
 
 pub use given::{CostGradients, sinkhorn_cost};
 pub use options::{Acceleration, Cost, Fixed, GeomLoss, Mode, Options, Pairing};
 pub use output::{Gradients, Output};
+pub use transport::Transport;
+pub use weights::Weights;
 
 #[cfg(feature = "cuda")]
 pub(crate) use call::{Call, Found};
 pub(crate) use checks::check_sides;
 pub(crate) use cost_matrices::cost_matrices;
-pub(crate) use gradient::{run, run_with_gradient};
 
 use crate::error::Result;
-use crate::place::Place;
-use crate::points::Ragged;
-
-/// Weights of the points of both sides, packed as the points are.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Weights<'a> {
-    /// Weights of `x`, `(N,)`; `None` is `1 / n` for every point of an item of `n`.
-    pub a: Option<&'a [f32]>,
-    /// Weights of `y`, `(M,)`.
-    pub b: Option<&'a [f32]>,
-}
+use crate::ragged::Ragged;
 
 /// Solves entropic optimal transport for every pair of a batch.
 ///
@@ -140,7 +133,7 @@ pub struct Weights<'a> {
 /// assert!((output.value[0] - 4.5).abs() < 1e-3); // moved by 3: 3^2 / 2
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn sinkhorn<P: Place>(
+pub fn sinkhorn<P: Transport>(
     x: &Ragged<'_, P>,
     y: &Ragged<'_, P>,
     weights: Weights<'_>,
@@ -167,7 +160,7 @@ pub fn sinkhorn<P: Place>(
 /// # Errors
 ///
 /// As [`sinkhorn`], and [`Shape`](crate::ErrorKind::Shape) when `upstream` has another length.
-pub fn sinkhorn_with_gradient<P: Place>(
+pub fn sinkhorn_with_gradient<P: Transport>(
     x: &Ragged<'_, P>,
     y: &Ragged<'_, P>,
     weights: Weights<'_>,
@@ -187,7 +180,7 @@ impl Output {
     ///
     /// As [`sinkhorn_with_gradient`]; [`Shape`](crate::ErrorKind::Shape) too when the output belongs to a
     /// batch of another shape or mode.
-    pub fn backward<P: Place>(
+    pub fn backward<P: Transport>(
         &self,
         x: &Ragged<'_, P>,
         y: &Ragged<'_, P>,

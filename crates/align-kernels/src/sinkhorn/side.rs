@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::lanes::LANES;
 use super::options::Cost;
 use crate::error::{KernelError, Result};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 
 /// A vector shorter than this has no direction.
 const LEAST_NORM: f64 = 1e-8;

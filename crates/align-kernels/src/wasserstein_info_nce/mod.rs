@@ -12,7 +12,7 @@ use ndarray::Array2;
 use crate::error::{KernelError, Result};
 use crate::info_nce::options::Extent;
 use crate::info_nce::{self, info_nce_similarities};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 use crate::sinkhorn::{self, Cost, GeomLoss, Gradients, Mode, Pairing, Weights, sinkhorn};
 
 /// Value and gradients of InfoNCE between clouds.

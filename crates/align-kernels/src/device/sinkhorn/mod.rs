@@ -17,7 +17,7 @@ use self::problem::{Extras, Problem};
 use super::Gpu;
 use super::session::Session;
 use crate::error::{KernelError, Result};
-use crate::points::Ragged;
+use crate::ragged::Ragged;
 use crate::sinkhorn::{Call, Cost, Fixed, Found, Mode, Options, Output, Weights};
 
 type Batch<'a> = Ragged<'a, Gpu>;

@@ -104,7 +104,7 @@ const WORKSPACE: &[Command] = &[
     Command {
         name: "test",
         usage: "[OPTIONS] [-- ARGS]",
-        about: "fmt, clippy, tests, doc tests, doc, tidy; ARGS go to the test runner",
+        about: "fmt, clippy, tests, docs, kernels, emulated device tests, tidy; ARGS go to the runner",
         options: test::OPTIONS,
         run: test::run,
     },

@@ -89,8 +89,8 @@ impl Library {
         }
         let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
         let detail = format!("`{name}` is not on the loader's path");
-        let hint = "install NVIDIA's driver; in a container pass --gpus all; without a GPU use \
-                    --device cpu or the interpreter";
+        let hint = "install NVIDIA's driver; in a container pass --gpus all; without a GPU \
+                    the CPU does the work, and cargo xtask test --emulate runs the kernels";
         Err(GpuError::new(ErrorKind::LibraryMissing, "cuda driver", detail).hint(hint))
     }
 

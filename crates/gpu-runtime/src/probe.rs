@@ -144,7 +144,7 @@ fn check_capability(devices: &[Listed]) -> Result<()> {
 pub(crate) fn too_old(place: &str, what: &str) -> GpuError {
     let detail = format!("compute capability, expected {COMPUTE_FLOOR} or more, got {what}");
     GpuError::new(ErrorKind::DeviceTooOld, place, detail)
-        .hint("the kernels need an Ampere GPU (A100, RTX 30) or newer; use --device cpu")
+        .hint("the kernels need an Ampere GPU (A100, RTX 30) or newer; the CPU does without")
 }
 
 /// The driver is new enough.

@@ -30,12 +30,14 @@ impl Default for Options {
     }
 }
 
-/// Results of `.approx` instructions, whose hardware is specified by an error bound alone.
+/// Results that the hardware's manual bounds but does not define: those of `.approx` instructions, and
+/// the sums of tensor cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Approx {
     /// The exact result, rounded.
     Nearest,
-    /// Off by the bound that NVIDIA documents, up or down by a hash of the operand.
+    /// Off by the bound that NVIDIA documents, up or down by a hash of the operand; tensor cores cut off
+    /// what does not fit instead of rounding it.
     Worst,
 }
 

@@ -9,7 +9,7 @@ use align_kernels::sinkhorn::{
 use gpu_runtime::{Device, DeviceBuffer, Stream};
 use half::bf16;
 
-use crate::kernels::clustered;
+use crate::kernels::{clustered, offsets};
 
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,12 +161,4 @@ impl Case {
         }
         Ok(())
     }
-}
-
-fn offsets(lengths: &[usize]) -> Vec<usize> {
-    let mut offsets = vec![0];
-    for length in lengths {
-        offsets.push(offsets[offsets.len() - 1] + length);
-    }
-    offsets
 }

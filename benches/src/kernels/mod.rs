@@ -32,6 +32,7 @@ mod turns;
 pub(crate) use inputs::clustered;
 pub use options::Options;
 pub use session::{CaseResult, run_case};
+pub(crate) use sinkhorn::offsets;
 pub use table::{csv, json, list, readme_table, text_table};
 
 use ndarray::Array2;

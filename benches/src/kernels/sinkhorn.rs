@@ -236,7 +236,7 @@ impl Work for SinkhornWork {
 }
 
 /// Where items start, and where the last one ends.
-fn offsets(lengths: &[usize]) -> Vec<usize> {
+pub(crate) fn offsets(lengths: &[usize]) -> Vec<usize> {
     let sums = lengths.iter().scan(0, |sum, length| {
         *sum += length;
         Some(*sum)

@@ -64,7 +64,8 @@ fn load(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError>
     let [to, from] = form.operands(lower)?;
     let (space, address) = lower.address(from, space)?;
     let manner = Manner { strong, used: lower.used_bytes.take().unwrap_or(u16::MAX) };
-    let to = elements(lower, form, to, count)?
+    let to = lower
+        .list_of(to, count)?
         .iter()
         .map(|to| lower.dst_wide(to, ty))
         .collect::<Result<Vec<_>, _>>()?;
@@ -133,7 +134,8 @@ fn store(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError
     let Shape { space, orders, strong, count, ty } = shape(lower, form)?;
     let [to, from] = form.operands(lower)?;
     let (space, address) = lower.address(to, space)?;
-    let from = elements(lower, form, from, count)?
+    let from = lower
+        .list_of(from, count)?
         .iter()
         .map(|from| lower.src_wide(from, ty).map(|(plane, _)| plane))
         .collect::<Result<Vec<_>, _>>()?;
@@ -168,22 +170,6 @@ fn take_element(registers: &Registers, plane: Plane, each: u32, words: &mut Word
             for lane in 0..LANES {
                 words[word][lane] |= (from[lane] & keep) << shift;
             }
-        }
-    }
-}
-
-fn elements<'o>(
-    lower: &Lower<'_>,
-    form: &Form<'_>,
-    operand: &'o crate::syntax::ast::Operand,
-    count: usize,
-) -> Result<&'o [crate::syntax::ast::Operand], PtxError> {
-    let list = lower.list(operand);
-    match list.len() == count {
-        true => Ok(list),
-        false => {
-            let text = form.text();
-            Err(lower.fail(format!("`{text}` has {} elements, expected {count}", list.len())))
         }
     }
 }

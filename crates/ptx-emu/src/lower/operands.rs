@@ -200,6 +200,19 @@ impl Lower<'_> {
         }
     }
 
+    /// As [`Lower::list`], of exactly `count` operands.
+    pub(crate) fn list_of<'o>(
+        &self,
+        operand: &'o Operand,
+        count: usize,
+    ) -> Result<&'o [Operand], PtxError> {
+        let list = self.list(operand);
+        match list.len() == count {
+            true => Ok(list),
+            false => Err(self.fail(format!("{} registers, expected {count}", list.len()))),
+        }
+    }
+
     /// An address operand in `space`, and the space it really lies in: a `.param` of a call is local.
     pub(crate) fn address(
         &mut self,

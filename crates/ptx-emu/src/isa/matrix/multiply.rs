@@ -67,7 +67,8 @@ pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowere
         a: sources(lower, a, of_a, source)?,
         b: sources(lower, b, of_b, source)?,
         c: sources(lower, c, of_c, ty)?,
-        d: list(lower, d, of_c)?
+        d: lower
+            .list_of(d, of_c)?
             .iter()
             .map(|to| lower.dst(to, ty))
             .collect::<Result<Vec<_>, _>>()?,
@@ -78,28 +79,13 @@ pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowere
     }))
 }
 
-fn list<'o>(
-    lower: &Lower<'_>,
-    operand: &'o Operand,
-    count: usize,
-) -> Result<&'o [Operand], PtxError> {
-    let list = match operand {
-        Operand::Vector(list) => list.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    if list.len() != count {
-        return Err(lower.fail(format!("a fragment of {} registers, expected {count}", list.len())));
-    }
-    Ok(list)
-}
-
 fn sources(
     lower: &mut Lower<'_>,
     operand: &Operand,
     count: usize,
     ty: Type,
 ) -> Result<Vec<Plane>, PtxError> {
-    list(lower, operand, count)?.iter().map(|from| lower.src(from, ty)).collect()
+    lower.list_of(operand, count)?.iter().map(|from| lower.src(from, ty)).collect()
 }
 
 /// `m16n8k16` as three numbers.

@@ -14,7 +14,7 @@ use crate::lower::{Address, Form, Lower};
 use crate::memory::address::from_generic;
 use crate::memory::traffic::lanes;
 use crate::program::Class;
-use crate::syntax::ast::{Operand, Space, Type};
+use crate::syntax::ast::{Space, Type};
 
 /// Bytes of a row.
 const ROW: u32 = 16;
@@ -45,26 +45,12 @@ fn shape(lower: &Lower<'_>, form: &mut Form<'_>) -> Result<Shape, PtxError> {
     Ok(Shape { count, transposed, space })
 }
 
-fn registers<'o>(
-    lower: &Lower<'_>,
-    operand: &'o Operand,
-    count: usize,
-) -> Result<&'o [Operand], PtxError> {
-    let list = match operand {
-        Operand::Vector(list) => list.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    if list.len() != count {
-        return Err(lower.fail(format!("{} registers, expected {count}", list.len())));
-    }
-    Ok(list)
-}
-
 pub(super) fn load(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
     let Shape { count, transposed, space } = shape(lower, form)?;
     let [to, from] = form.operands(lower)?;
     let (_, address) = lower.address(from, space)?;
-    let to = registers(lower, to, count)?
+    let to = lower
+        .list_of(to, count)?
         .iter()
         .map(|to| lower.dst(to, Type::B32))
         .collect::<Result<Vec<_>, _>>()?;
@@ -83,7 +69,8 @@ pub(super) fn store(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowere
     let Shape { count, transposed, space } = shape(lower, form)?;
     let [to, from] = form.operands(lower)?;
     let (_, address) = lower.address(to, space)?;
-    let from = registers(lower, from, count)?
+    let from = lower
+        .list_of(from, count)?
         .iter()
         .map(|from| lower.src(from, Type::B32))
         .collect::<Result<Vec<_>, _>>()?;

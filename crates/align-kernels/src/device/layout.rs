@@ -19,57 +19,116 @@ const MOST_POINTS: u32 = 1 << 30;
 /// Packed rows, columns and list entries are below this: a grid has as many CTAs along x.
 const MOST_ROWS: u32 = 1 << 31;
 
+/// Rows of padded costs start at multiples of so many, which are 16 bytes.
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "kernels that keep costs in registers will ask for it")
+)]
+const PAD: u32 = 4;
+
 /// `x_start, n, y_start, m, cost_start (two words), f_start, g_start`.
 pub(super) type Pair = [u32; 8];
 
 /// The pairs of a batch and the sizes of what belongs to them.
 #[derive(Debug)]
 pub(super) struct Layout {
+    /// Their costs start where they do in their chunk.
     pub pairs: Vec<Pair>,
-    /// Where the costs of each pair start, and where the last ones end.
+    /// Where the costs of each pair start if all chunks follow one another, and where the last ones end.
     pub cost_starts: Vec<usize>,
+    /// Rows of costs are `m` rounded up to this apart: 1 or 4.
+    pub pad: u32,
+    /// Pairs whose costs are in memory at once; not empty unless there is no pair.
+    pub chunks: Vec<Chunk>,
     /// Packed rows and columns of all pairs.
     pub rows: u32,
     pub columns: u32,
 }
 
+/// Neighbouring pairs, and the memory that their costs take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chunk {
+    pub pairs: Range<usize>,
+    /// Values, with what pads the rows.
+    pub costs: usize,
+}
+
 impl Layout {
+    /// Costs without gaps, in one chunk.
     pub fn new(
         op: &'static str,
         x_offsets: &[usize],
         y_offsets: &[usize],
         pairing: Pairing,
     ) -> Result<Self> {
+        Self::build(op, x_offsets, y_offsets, pairing, (1, usize::MAX))
+    }
+
+    /// Costs whose rows start at multiples of 16 bytes, in chunks of at most `most` values, or of one pair.
+    ///
+    /// What is between the end of a row and the next one is never written.
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "kernels that keep costs in registers will ask for it")
+    )]
+    pub fn padded(
+        op: &'static str,
+        x_offsets: &[usize],
+        y_offsets: &[usize],
+        pairing: Pairing,
+        most: usize,
+    ) -> Result<Self> {
+        Self::build(op, x_offsets, y_offsets, pairing, (PAD, most))
+    }
+
+    fn build(
+        op: &'static str,
+        x_offsets: &[usize],
+        y_offsets: &[usize],
+        pairing: Pairing,
+        (pad, most): (u32, usize),
+    ) -> Result<Self> {
         extent(op, "the number of points of x", x_offsets[x_offsets.len() - 1], MOST_POINTS)?;
         extent(op, "the number of points of y", y_offsets[y_offsets.len() - 1], MOST_POINTS)?;
         let (x_items, y_items) = (x_offsets.len() - 1, y_offsets.len() - 1);
         let (mut pairs, mut cost_starts) = (Vec::new(), vec![0usize]);
+        let mut chunks = Vec::<Chunk>::new();
         let (mut rows, mut columns) = (0usize, 0usize);
         for k in 0..pairing.pairs(x_items, y_items) {
             let (i, j) = pairing.items(k, y_items);
             let (x, y) = (x_offsets[i], y_offsets[j]);
             let (n, m) = (x_offsets[i + 1] - x, y_offsets[j + 1] - y);
             // Points were checked to be below 2^30, so `n m` is below 2^60.
-            let cost = cost_starts[k] as u64;
+            let costs = n * m.next_multiple_of(pad as usize);
+            let cost = match chunks.last_mut() {
+                Some(chunk) if costs <= most.saturating_sub(chunk.costs) => {
+                    (chunk.pairs.end, chunk.costs) = (k + 1, chunk.costs + costs);
+                    chunk.costs - costs
+                }
+                _ => {
+                    chunks.push(Chunk { pairs: k..k + 1, costs });
+                    0
+                }
+            } as u64;
             let (low, high) = (cost as u32, (cost >> 32) as u32);
             let (f, g) = (
                 extent(op, "the rows of all pairs", rows, MOST_ROWS)?,
                 extent(op, "the columns of all pairs", columns, MOST_ROWS)?,
             );
             pairs.push([x as u32, n as u32, y as u32, m as u32, low, high, f, g]);
-            cost_starts.push(cost_starts[k] + n * m);
+            cost_starts.push(cost_starts[k] + costs);
             rows += n;
             columns += m;
         }
         extent(op, "the number of pairs", pairs.len(), MOST_ROWS)?;
         let rows = extent(op, "the rows of all pairs", rows, MOST_ROWS)?;
         let columns = extent(op, "the columns of all pairs", columns, MOST_ROWS)?;
-        Ok(Self { pairs, cost_starts, rows, columns })
+        Ok(Self { pairs, cost_starts, pad, chunks, rows, columns })
     }
 
-    /// Costs of all pairs.
-    pub fn costs(&self) -> usize {
-        self.cost_starts[self.pairs.len()]
+    /// Values in the largest chunk.
+    pub fn most_costs(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.costs).max().unwrap_or(0)
     }
 
     /// Where the potentials of a pair's rows and columns are.
@@ -78,14 +137,14 @@ impl Layout {
         (f..f + n, g..g + m)
     }
 
-    /// `pair, first row, first column, 0`: all tiles of every pair, those of the same rows together.
-    pub fn tiles(&self) -> Vec<[u32; 4]> {
-        let of_pair = |(k, pair): (u32, &Pair)| {
-            let [_, n, _, m, ..] = *pair;
-            let row = move |i| steps(m, TILE).map(move |j| [k, i, j, 0]);
+    /// `pair, first row, first column, 0`: all tiles of a chunk, those of the same rows together.
+    pub fn tiles(&self, chunk: &Chunk) -> Vec<[u32; 4]> {
+        let of_pair = |k: usize| {
+            let [_, n, _, m, ..] = self.pairs[k];
+            let row = move |i| steps(m, TILE).map(move |j| [k as u32, i, j, 0]);
             steps(n, TILE).flat_map(row)
         };
-        (0..).zip(&self.pairs).flat_map(of_pair).collect()
+        chunk.pairs.clone().flat_map(of_pair).collect()
     }
 
     /// `pair, first column`.
@@ -132,8 +191,9 @@ mod tests {
                 [65, 2, 34, 0, 2145, 0, 65, 34]
             ]
         );
-        assert_eq!((layout.costs(), layout.rows, layout.columns), (2145, 67, 34));
-        assert_eq!(layout.tiles(), [[0, 0, 0, 0], [0, 64, 0, 0]]);
+        assert_eq!((layout.most_costs(), layout.rows, layout.columns), (2145, 67, 34));
+        assert_eq!(layout.chunks, [Chunk { pairs: 0..3, costs: 2145 }]);
+        assert_eq!(layout.tiles(&layout.chunks[0]), [[0, 0, 0, 0], [0, 64, 0, 0]]);
         assert_eq!(layout.strips(), [[0, 0], [0, 32], [1, 0]]);
         let rows = layout.pair_of_row();
         assert_eq!((rows.len(), rows[64], rows[65]), (67, 0, 2));
@@ -144,7 +204,27 @@ mod tests {
         let layout = Layout::new("test", &X, &Y, Pairing::AllPairs).unwrap();
         assert_eq!((layout.pairs.len(), layout.rows, layout.columns), (9, 3 * 67, 3 * 34));
         assert_eq!(layout.pairs[7], [65, 2, 33, 1, 65 * 34 + 66, 0, 197, 101]);
-        assert_eq!(layout.costs(), 67 * 34);
+        assert_eq!(layout.most_costs(), 67 * 34);
+    }
+
+    #[test]
+    fn padded_rows_start_at_multiples_of_four_in_chunks_that_start_anew() {
+        let layout = |most| Layout::padded("test", &X, &Y, Pairing::AllPairs, most).unwrap();
+        let starts = |layout: &Layout| layout.pairs.iter().map(|pair| pair[4]).collect::<Vec<_>>();
+        let one = layout(usize::MAX);
+        let (wide, narrow) = (65 * 36, 65 * 4);
+        assert_eq!(one.cost_starts[..4], [0, wide, wide + narrow, wide + narrow]);
+        assert_eq!(one.chunks, [Chunk { pairs: 0..9, costs: 67 * 40 }]);
+        let some = layout(wide + 100);
+        let rest = narrow + 2 * 36 + 2 * 4;
+        assert_eq!(some.chunks[0], Chunk { pairs: 0..1, costs: wide });
+        assert_eq!(some.chunks[1], Chunk { pairs: 1..9, costs: rest });
+        assert_eq!(starts(&some)[..4], [0, 0, narrow as u32, narrow as u32]);
+        assert_eq!((some.most_costs(), some.cost_starts[9]), (wide, wide + rest));
+        assert_eq!(some.tiles(&some.chunks[1])[..2], [[1, 0, 0, 0], [1, 64, 0, 0]]);
+        // A pair that is too large by itself is a chunk.
+        let least = layout(0);
+        assert_eq!(least.chunks[0], Chunk { pairs: 0..1, costs: wide });
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Costs of every pair, on the device.
 
-use gpu_runtime::{DeviceBuffer, Launch, args};
+use gpu_runtime::{DeviceBuffer, Kernel, Launch, args};
 
 use super::Gpu;
 use super::clouds::{Clouds, Form, Rows};
@@ -35,20 +35,22 @@ pub(super) fn run(
 /// The lists that the cost kernels go by.
 pub(super) struct Lists {
     pub pairs: Place,
-    tiles: Place,
-    tile_count: u32,
+    /// Where the tiles of each chunk are, and how many.
+    tiles: Vec<(Place, u32)>,
 }
 
 impl Lists {
     pub fn put(layout: &Layout, parcel: &mut Parcel) -> Self {
-        let tiles = layout.tiles();
-        // More tiles than a grid can have are refused by the launch.
-        let tile_count = u32::try_from(tiles.len()).unwrap_or(u32::MAX);
-        Self { pairs: parcel.put(&layout.pairs), tiles: parcel.put(&tiles), tile_count }
+        let tiles = |chunk| {
+            let tiles = layout.tiles(chunk);
+            // More tiles than a grid can have are refused by the launch.
+            (parcel.put(&tiles), u32::try_from(tiles.len()).unwrap_or(u32::MAX))
+        };
+        Self { tiles: layout.chunks.iter().map(tiles).collect(), pairs: parcel.put(&layout.pairs) }
     }
 }
 
-/// Packed costs of all pairs.
+/// Costs of all pairs of a layout in one chunk.
 pub(super) fn costs(
     session: &Session<'_>,
     clouds: &Clouds<'_>,
@@ -57,38 +59,76 @@ pub(super) fn costs(
     delivered: &Delivered,
     lists: &Lists,
 ) -> Result<DeviceBuffer<f32>> {
-    let (x, y) = (&clouds.x, &clouds.y);
-    let kind = match cost {
-        Cost::SqEuclidean => 0u32,
-        Cost::Cosine => 1,
-        Cost::Euclidean => 2,
-    };
-    let norms = |rows: &Rows<'_>| norms(session, clouds, rows, u32::from(cost == Cost::Cosine));
-    let (x_norms, y_norms) = (norms(x)?, norms(y)?);
-    let (variant, threads) = match clouds.form {
-        Form::F32 => (&COST_F32, 256),
-        Form::BF16 => (&COST_BF16, 128),
-    };
-    let mut out = session.room(layout.costs())?;
-    let kernel = session.kernel(variant)?;
-    let launch = Launch::linear(lists.tile_count, threads);
-    let args = args![
-        &mut out,
-        x.at(),
-        y.at(),
-        &x_norms,
-        &y_norms,
-        delivered.at(lists.pairs),
-        delivered.at(lists.tiles),
-        clouds.width,
-        x.stride,
-        y.stride,
-        kind,
-    ];
-    // SAFETY: `out` holds the costs of all pairs of the layout, whose rows lie in both clouds; each cloud
-    // has a norm a row; the tiles are those of the pairs.
-    unsafe { session.launch(&kernel, launch, args)? };
+    let mut out = session.room(layout.most_costs())?;
+    let products = Products::new(session, clouds, cost)?;
+    for chunk in 0..layout.chunks.len() {
+        products.write(session, layout, delivered, lists, chunk, &mut out)?;
+    }
     Ok(out)
+}
+
+/// Two clouds with their norms, ready for the costs of any chunk.
+pub(super) struct Products<'a> {
+    clouds: &'a Clouds<'a>,
+    x_norms: DeviceBuffer<f32>,
+    y_norms: DeviceBuffer<f32>,
+    kernel: Kernel,
+    threads: u32,
+    kind: u32,
+}
+
+impl<'a> Products<'a> {
+    pub fn new(session: &Session<'_>, clouds: &'a Clouds<'a>, cost: Cost) -> Result<Self> {
+        let norms = |rows: &Rows<'_>| norms(session, clouds, rows, u32::from(cost == Cost::Cosine));
+        let (variant, threads) = match clouds.form {
+            Form::F32 => (&COST_F32, 256),
+            Form::BF16 => (&COST_BF16, 128),
+        };
+        Ok(Self {
+            clouds,
+            x_norms: norms(&clouds.x)?,
+            y_norms: norms(&clouds.y)?,
+            kernel: session.kernel(variant)?,
+            threads,
+            kind: match cost {
+                Cost::SqEuclidean => 0,
+                Cost::Cosine => 1,
+                Cost::Euclidean => 2,
+            },
+        })
+    }
+
+    /// Puts the costs of a chunk on the session's stream. `out` has room for them.
+    pub fn write(
+        &self,
+        session: &Session<'_>,
+        layout: &Layout,
+        delivered: &Delivered,
+        lists: &Lists,
+        chunk: usize,
+        out: &mut DeviceBuffer<f32>,
+    ) -> Result<()> {
+        assert!(layout.chunks[chunk].costs <= out.len(), "costs of a chunk have their room");
+        let (tiles, count) = lists.tiles[chunk];
+        let (x, y) = (&self.clouds.x, &self.clouds.y);
+        let args = args![
+            out,
+            x.at(),
+            y.at(),
+            &self.x_norms,
+            &self.y_norms,
+            delivered.at(lists.pairs),
+            delivered.at(tiles),
+            self.clouds.width,
+            x.stride,
+            y.stride,
+            self.kind,
+            layout.pad,
+        ];
+        // SAFETY: `out` holds the costs of the chunk, whose pairs are rows of both clouds; each cloud has
+        // a norm a row; the tiles are those of the chunk's pairs.
+        unsafe { session.launch(&self.kernel, Launch::linear(count, self.threads), args) }
+    }
 }
 
 /// Half squared norms (kind 0) or inverse lengths (kind 1).
@@ -109,3 +149,6 @@ fn norms(
     unsafe { session.launch(&kernel, launch, args)? };
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests;

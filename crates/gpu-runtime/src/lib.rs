@@ -29,6 +29,7 @@
 //! | run a kernel | [`Module::load_ptx`], [`Kernel::launch`], [`args!`] |
 //! | order and time work | [`Stream`], [`Event`] |
 //! | memory | [`DeviceBuffer`], [`DeviceSlice`], [`PinnedBuffer`], [`Device::memory_stats`] |
+//! | bulk copies of tensors | [`TensorMap`] |
 //! | run many kernels as one | [`Stream::capture`], [`Graph`] |
 //! | matrix products | [`Blas`] |
 //!
@@ -57,6 +58,7 @@ mod probe;
 mod ptx_text;
 mod status;
 mod stream;
+mod tensor_map;
 mod trace;
 mod versions;
 
@@ -77,4 +79,5 @@ pub use module::Module;
 pub use probe::{Listed, Probe, probe};
 pub use ptx_text::{Entry, Param, ParamKind, PtxText};
 pub use stream::{Priority, Stream};
+pub use tensor_map::{MapElement, Swizzle, TensorMap, Tiled};
 pub use versions::{COMPUTE_FLOOR, ComputeCapability, CudaVersion, DRIVER_FLOOR, PtxVersion};

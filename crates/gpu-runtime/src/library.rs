@@ -74,6 +74,7 @@ pub(crate) const REST: &[&str] = &[
     "cuStreamQuery",
     "cuStreamSynchronize",
     "cuStreamWaitEvent",
+    "cuTensorMapEncodeTiled",
 ];
 
 /// Proof that the driver library is open.

@@ -9,3 +9,4 @@ mod graph;
 mod launch;
 mod memory;
 mod simulated;
+mod tensor_map;

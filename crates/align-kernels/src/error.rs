@@ -63,10 +63,31 @@ impl KernelError {
 
     /// Keeps what the device's side said, hint included.
     #[cfg(feature = "cuda")]
-    pub(crate) fn device(op: &'static str, error: &gpu_runtime::GpuError) -> Self {
-        let detail = format!("{}: {}", error.place(), error.detail());
-        let hint = error.hint_text().map(|hint| hint.to_owned().into());
-        Self { op, kind: ErrorKind::Device, detail, hint }
+    pub(crate) fn device(op: &'static str, error: &impl Failure) -> Self {
+        let (place, detail, hint) = error.parts();
+        let hint = hint.map(|hint| hint.to_owned().into());
+        Self { op, kind: ErrorKind::Device, detail: format!("{place}: {detail}"), hint }
+    }
+}
+
+/// What the crates below say of a failure on a device.
+#[cfg(feature = "cuda")]
+pub(crate) trait Failure {
+    /// Place, detail and hint.
+    fn parts(&self) -> (&str, &str, Option<&str>);
+}
+
+#[cfg(feature = "cuda")]
+impl Failure for gpu_runtime::GpuError {
+    fn parts(&self) -> (&str, &str, Option<&str>) {
+        (self.place(), self.detail(), self.hint_text())
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Failure for gpu_math::MathError {
+    fn parts(&self) -> (&str, &str, Option<&str>) {
+        (self.place(), self.detail(), self.hint_text())
     }
 }
 

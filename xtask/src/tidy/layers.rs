@@ -7,8 +7,9 @@ use crate::packages::{Dependency, Manifest, parse};
 const LAYERS: &[(&str, &[&str])] = &[
     ("audio-frontend", &[]),
     ("speech-metrics", &[]),
-    ("align-kernels", &["cpu-math", "gpu-runtime"]),
+    ("align-kernels", &["cpu-math", "gpu-math", "gpu-runtime"]),
     ("cpu-math", &[]),
+    ("gpu-math", &["gpu-runtime"]),
     ("gpu-runtime", &[]),
     ("ptx-emu", &[]),
     ("ptx-emu-cuda", &["ptx-emu"]),

@@ -20,8 +20,9 @@ const FIELDS: [&str; 9] = [
 ];
 /// Longest PTX file, in lines.
 const MAX_LINES: usize = 400;
-/// Folder of the twins that explain each operation.
-const REFERENCES: &str = "crates/align-kernels/src/reference";
+/// Folders of the twins that explain each operation.
+const REFERENCES: [&str; 2] =
+    ["crates/align-kernels/src/reference", "crates/gpu-math/src/reference"];
 
 /// Whether the file is a kernel: PTX elsewhere, such as samples of the interpreter, is not.
 pub fn is_kernel(path: &str) -> bool {
@@ -192,9 +193,13 @@ pub fn folder_faults(tree: &Tree, registries: &Registries) -> Vec<Fault> {
         }
         let has_kernel =
             tree.files().iter().any(|f| is_kernel(&f.path) && parent(&f.path) == folder);
-        let twin = format!("{REFERENCES}/{op}");
-        if has_kernel && !tree.has(&twin) && !tree.has(&format!("{twin}.rs")) {
-            let what = format!("no {twin}.rs, and no folder of that name");
+        let has_twin = REFERENCES.iter().any(|folder| {
+            let twin = format!("{folder}/{op}");
+            tree.has(&twin) || tree.has(&format!("{twin}.rs"))
+        });
+        if has_kernel && !has_twin {
+            let folders = REFERENCES.join(" or ");
+            let what = format!("no {op}.rs and no folder of that name in {folders}");
             let hint = "the slow one that explains has the name of the fast one";
             faults.push(Fault::new(&folder, 0, what, hint));
         }
@@ -354,12 +359,15 @@ mod tests {
             beside(&new, registry),
             [
                 "kernels/new: no README.md",
-                "kernels/new: no crates/align-kernels/src/reference/new.rs, and no folder of that name"
+                "kernels/new: no new.rs and no folder of that name in \
+                 crates/align-kernels/src/reference or crates/gpu-math/src/reference"
             ]
         );
         let page = "kernels/new/README.md";
         let folder = "crates/align-kernels/src/reference/new/a.rs";
         assert_eq!(beside(&tree(&["kernels/new/b.ptx", page, folder]), registry), [""; 0]);
+        let other = "crates/gpu-math/src/reference/new.rs";
+        assert_eq!(beside(&tree(&["kernels/new/b.ptx", page, other]), registry), [""; 0]);
         assert_eq!(beside(&tree(&[page]), registry), [""; 0], "a page may come before kernels");
         for misplaced in ["kernels/b.ptx", "kernels/op/deep/b.ptx"] {
             let found = beside(&tree(&[misplaced]), registry);

@@ -1,10 +1,10 @@
 //! What every device path does: take memory, load kernels, launch them, and say what failed.
 
 use bytemuck::Pod;
-use gpu_runtime::{Arg, DeviceBuffer, GpuError, Kernel, Launch, Module, Stream};
+use gpu_runtime::{Arg, DeviceBuffer, Kernel, Launch, Module, Stream};
 
 use super::points::DevicePoints;
-use crate::error::{KernelError, Result};
+use crate::error::{Failure, KernelError, Result};
 use crate::registry::Variant;
 
 /// One call: its stream, and the name that its errors carry.
@@ -47,7 +47,7 @@ impl<'a> Session<'a> {
     }
 
     /// The result under this call's name.
-    pub fn gpu<T>(&self, result: std::result::Result<T, GpuError>) -> Result<T> {
+    pub fn gpu<T>(&self, result: std::result::Result<T, impl Failure>) -> Result<T> {
         result.map_err(|error| KernelError::device(self.op, &error))
     }
 

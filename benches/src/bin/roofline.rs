@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use consonance_benches::device::cards::{CARDS, Card};
-use consonance_benches::device::{CASES, Case, read, table};
-use gpu_runtime::Device;
+use consonance_benches::device::{Case, cases, read, table};
+use gpu_runtime::{Device, Stream};
 
 fn main() -> ExitCode {
     consonance_benches::program(run)
@@ -47,11 +47,22 @@ fn run() -> anyhow::Result<()> {
     let mut end = std::fs::metadata(&path).map_or(0, |file| file.len() as usize);
     for case in options.cases {
         let start = Instant::now();
-        case.run(&device).with_context(|| case.name())?;
+        let stream = Stream::new(&device)?;
+        let mut run = case.interpreted().prepare(&stream).with_context(|| case.name())?;
+        run().with_context(|| case.name())?;
         let seconds = start.elapsed().as_secs_f64();
-        let (counts, next) = read(&path, end)?;
+        let (mut counts, next) = read(&path, end)?;
         end = next;
-        println!("\n{}; interpreted in {seconds:.2} s\n{}", case.name(), table(&counts, card));
+        counts.iter_mut().for_each(|(kernel, counts)| *counts = counts.times(case.times(kernel)));
+        let scaled = match case.fraction {
+            Some(_) => format!(", scaled from {}", case.interpreted().extents()),
+            None => String::new(),
+        };
+        println!("\n{}{scaled}; interpreted in {seconds:.2} s", case.name());
+        println!("{}", table(&counts, card));
+        for prediction in case.predicted {
+            println!("predicted, {}: {:.1} us", prediction.what, prediction.seconds * 1e6);
+        }
     }
     Ok(())
 }
@@ -77,7 +88,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Options> {
     }
     let fits = |asked: &Option<String>, name: &str| asked.as_deref().is_none_or(|op| op == name);
     let cases: Vec<_> =
-        CASES.iter().filter(|case| fits(&op, case.op) && fits(&shape, case.shape)).collect();
+        cases().filter(|case| fits(&op, case.op) && fits(&shape, case.shape)).collect();
     ensure!(!cases.is_empty(), "roofline: no such case (hint: --list)");
     Ok(Options { cases, card, list })
 }

@@ -30,6 +30,22 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The counts of as many times the work; launches stay.
+    #[must_use]
+    pub fn times(self, times: f64) -> Self {
+        Self {
+            launches: self.launches,
+            warp_instructions: self.warp_instructions * times,
+            bytes: self.bytes * times,
+            useful_bytes: self.useful_bytes * times,
+            flop: self.flop * times,
+            mma_flop: self.mma_flop * times,
+            special: self.special * times,
+            wavefronts: self.wavefronts * times,
+            conflicts: self.conflicts * times,
+        }
+    }
+
     fn add(&mut self, line: &Value) {
         let counters = &line["counters"];
         let of = |name: &str| counters[name].as_f64().unwrap_or(0.0);

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `cases` | what is run, as data, and running it |
+//! | `cases` | what is run, as data: a file an operation |
 //! | `counts` | the interpreter's counters, summed by kernel |
 //! | `cards` | rates of named cards |
 //! | `roofline` | the least time that the counts allow on a card |
@@ -10,10 +10,10 @@
 //! The interpreter has no clock of a GPU, so no time here is a measurement.
 
 pub mod cards;
-mod cases;
+pub mod cases;
 mod counts;
 mod roofline;
 
-pub use cases::{CASES, Case};
+pub use cases::{Case, cases};
 pub use counts::{Counts, read};
 pub use roofline::{Bound, bounds, table};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::program::Class;
+use crate::class::Class;
 
 /// Counts of a launch, over all its CTAs.
 ///

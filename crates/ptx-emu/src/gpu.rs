@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::counters::Counters;
-use crate::exec::access::Device;
 use crate::exec::grid;
 use crate::fault::{Fault, FaultKind};
 use crate::launch::{Arg, LaunchConfig, Plain};
+use crate::machine::device::Device;
 use crate::memory::global::GlobalMemory;
 use crate::memory::global_race::{Fences, LAUNCHES};
-use crate::module::{Kernel, Module, variable_bytes};
+use crate::module::{Kernel, Module};
 use crate::options::Options;
 use crate::syntax::ast::{Init, Operand, Space, Type, Variable};
 
@@ -73,7 +73,7 @@ impl Gpu {
                     format!("{}: `{}` is .extern, expected one file", module.name(), variable.name);
                 return Err(Fault::host(FaultKind::Launch, detail));
             }
-            let bytes = variable_bytes(variable);
+            let bytes = variable.bytes();
             let read_only = variable.space == Space::Const;
             let base = self.memory.alloc(bytes, Some(variable.name.clone()), read_only)?;
             variables.insert(variable.name.clone(), (base, bytes));

@@ -52,10 +52,12 @@
 //!
 //! # How it is built
 //!
-//! `syntax` reads the text into a tree, `lower` gives each name a place, `isa` turns each instruction
-//! into a closure over 32-lane planes, `exec` runs warps, CTAs, clusters and the grid, `memory` holds
-//! the bytes and watches them.
+//! `syntax` reads the text into a tree. `compile` walks it: `lower` gives each name a place, `isa` turns
+//! each instruction into a closure over 32-lane planes. `exec` runs warps, CTAs, clusters and the grid;
+//! `machine` is the state that they share, `memory` holds the bytes and watches them.
 
+mod class;
+mod compile;
 mod counters;
 mod error;
 mod exec;
@@ -64,9 +66,11 @@ mod gpu;
 mod isa;
 mod launch;
 mod lower;
+mod machine;
 mod memory;
 mod module;
 mod options;
+mod param;
 mod program;
 mod random;
 mod syntax;
@@ -77,6 +81,7 @@ pub use error::PtxError;
 pub use fault::{Fault, FaultKind};
 pub use gpu::{Gpu, Program};
 pub use launch::{Arg, LaunchConfig, Plain};
-pub use module::{Kernel, Module, Param};
+pub use module::{Kernel, Module};
 pub use options::{Approx, Options, Spec};
+pub use param::Param;
 pub use tensor_map::{Interleave, L2Promotion, OobFill, Swizzle, TensorMap, TensorType};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::compile::lower_function;
 use crate::error::PtxError;
-use crate::lower::lower_function;
+use crate::param::Param;
 use crate::program::Code;
 use crate::syntax::ast::{File, Function, Item, Space, Variable};
 
@@ -31,19 +32,6 @@ pub struct Kernel {
     required_threads: Option<[u32; 3]>,
     cluster: Option<[u32; 3]>,
     pub(crate) code: Code,
-}
-
-/// A parameter of a kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Param {
-    /// Its name.
-    pub name: String,
-    /// Its size in bytes.
-    pub bytes: u32,
-    /// Its alignment in bytes.
-    pub align: u32,
-    /// Where it begins in the parameter block, in bytes.
-    pub offset: u32,
 }
 
 impl Module {
@@ -158,7 +146,7 @@ fn kernel(file_name: &str, file: &File, function: &Function) -> Result<Kernel, P
     let mut params = Vec::new();
     let mut offset = 0u32;
     for param in &function.params {
-        let (bytes, align) = (variable_bytes(param) as u32, variable_align(param));
+        let (bytes, align) = (param.bytes() as u32, param.alignment());
         offset = offset.next_multiple_of(align);
         params.push(Param { name: param.name.clone(), bytes, align, offset });
         offset += bytes;
@@ -178,15 +166,4 @@ fn kernel(file_name: &str, file: &File, function: &Function) -> Result<Kernel, P
         code: lower_function(file_name, file, function, &params)?,
         params,
     })
-}
-
-/// Bytes of a variable; an extent that is left open counts none.
-pub(crate) fn variable_bytes(variable: &Variable) -> u64 {
-    let each = u64::from(variable.ty.bytes() * variable.vector);
-    each * variable.extents.iter().map(|extent| extent.unwrap_or(0)).product::<u64>()
-}
-
-/// Alignment of a variable in bytes.
-pub(crate) fn variable_align(variable: &Variable) -> u32 {
-    variable.align.unwrap_or(variable.ty.bytes() * variable.vector).max(1)
 }

@@ -1,41 +1,10 @@
-//! The sixteen barriers of a CTA.
+//! Warps come to a barrier of their CTA, and it opens.
 
+use super::barriers::{Arrival, Gathering};
 use super::cta::{Cta, WarpState};
-use super::registers::{LANES, Mask};
-use super::warp::Arrival;
 use crate::fault::{FaultKind, Trouble};
-use crate::memory::clock::Clock;
+use crate::machine::registers::{LANES, Mask};
 use crate::program::BarrierStep;
-
-/// A barrier with some arrivals.
-#[derive(Debug, Default, Clone)]
-struct Gathering {
-    /// Who came: warp and what it did.
-    arrivals: Vec<(usize, Arrival)>,
-    /// Threads that came. Warps that arrive count whole.
-    threads: u32,
-    clock: Clock,
-}
-
-/// All barriers of a CTA.
-#[derive(Debug, Default)]
-pub(crate) struct Barriers {
-    gathering: [Gathering; 16],
-}
-
-impl Barriers {
-    /// Where warps wait, for a report.
-    pub(crate) fn waiting(&self) -> Vec<(usize, u32, u32)> {
-        let all = self.gathering.iter().flat_map(|gathering| &gathering.arrivals);
-        let mut waiting: Vec<_> = all
-            .filter(|(_, arrival)| arrival.step != BarrierStep::Arrive)
-            .map(|(warp, arrival)| (*warp, arrival.id, arrival.line))
-            .collect();
-        // By warp rather than by the order in which they came, which the seed decides.
-        waiting.sort_unstable();
-        waiting
-    }
-}
 
 impl Cta {
     /// Warp `warp` comes to a barrier.

@@ -1,11 +1,15 @@
 //! A cluster: the CTAs that run side by side and see each other's shared memory. Mostly one CTA.
 
-use super::access::Device;
-use super::cta::{Cta, CtaMemory, Place, WarpState};
-use super::warp::{Arrival, Located, Pause, Surroundings};
+use super::barriers::Arrival;
+use super::cta::{Cta, Place, WarpState};
+use super::located::Located;
+use super::warp::{Pause, Surroundings};
 use crate::counters::Counters;
 use crate::fault::{Fault, FaultKind, Trouble};
-use crate::isa::Late;
+use crate::machine::cta_memory::CtaMemory;
+use crate::machine::device::Device;
+use crate::machine::late::Late;
+use crate::machine::{bulk_landing, end};
 use crate::program::{ClusterStep, Code};
 use crate::random::Random;
 
@@ -73,12 +77,12 @@ impl Cluster {
                     continue;
                 }
                 if self.ctas.iter().all(|cta| cta.state.iter().all(|s| *s == WarpState::Done)) {
-                    crate::isa::finish(memory, device).map_err(|late| self.late(late))?;
+                    end::finish(memory, device).map_err(|late| self.late(late))?;
                     return Ok(Slice::Done);
                 }
                 if self.wake_spinning() {
                     // Copies that run on their own land when nobody can do anything else.
-                    let landed = crate::isa::bulk::land_one(memory, device);
+                    let landed = bulk_landing::land_one(memory, device);
                     if landed.map_err(|late| self.late(late))? {
                         continue;
                     }
@@ -234,7 +238,7 @@ impl Cluster {
         }
         for (cta, memory) in self.ctas.iter().zip(memory) {
             let [x, y, z] = cta.index;
-            let open = crate::isa::mbarrier::open_objects(memory).into_iter();
+            let open = memory.open_mbarriers().into_iter();
             lines.extend(open.map(|object| format!("cta ({x},{y},{z}) {object}")));
         }
         let (cta, warp, line) = first.unwrap_or(([0; 3], 0, 0));

@@ -1,8 +1,9 @@
 //! The barrier of a cluster: a warp arrives, may do other work, and waits.
 
-use super::cta::CtaMemory;
-use super::warp::{Pause, WarpMemory};
+use super::warp::Pause;
 use crate::fault::{FaultKind, Trouble};
+use crate::machine::cta_memory::CtaMemory;
+use crate::machine::warp_memory::WarpMemory;
 use crate::program::ClusterStep;
 
 impl CtaMemory {

@@ -1,41 +1,11 @@
 //! A CTA: its warps, its shared memory and its barriers.
 
-use std::collections::HashMap;
-
-use super::access::Device;
-use super::barrier::Barriers;
-use super::registers::{LANES, Mask};
+use super::barriers::Barriers;
 use super::warp::Warp;
-use crate::isa::bulk::BulkQueue;
-use crate::isa::mbarrier::Mbarrier;
-use crate::isa::wgmma::Warpgroups;
-use crate::memory::clock::{COPIES, Clock};
-use crate::memory::shared::SharedMemory;
+use crate::machine::cta_memory::CtaMemory;
+use crate::machine::device::Device;
+use crate::machine::registers::{LANES, Mask};
 use crate::program::{Code, Special};
-
-/// What the warps of a CTA share.
-#[derive(Debug, Default)]
-pub(crate) struct CtaMemory {
-    pub(crate) shared: SharedMemory,
-    /// What is known at each word that atomics touched.
-    pub(crate) atomics: HashMap<u32, Clock>,
-    /// Objects of `mbarrier` by offset.
-    pub(crate) mbarriers: HashMap<u32, Mbarrier>,
-    /// What asynchronous copies have made known.
-    pub(crate) copies_clock: Clock,
-    /// Bulk copies that its threads have issued and that have not landed.
-    pub(crate) bulk: BulkQueue,
-    /// What its warpgroups have multiplied, to see that their warps agree.
-    pub(crate) warpgroups: Warpgroups,
-    /// Warps that have arrived at the cluster's barrier, and what they had seen.
-    pub(crate) cluster_arrived: u32,
-    pub(crate) cluster_clock: Clock,
-    /// Warps that may pass the cluster's barrier, and what they see there.
-    pub(crate) cluster_open: u32,
-    pub(crate) cluster_seen: Clock,
-    /// All its threads have exited.
-    pub(crate) exited: bool,
-}
 
 /// One CTA of a running cluster.
 #[derive(Debug)]
@@ -86,16 +56,7 @@ impl Cta {
         device: &Device,
     ) -> Cta {
         let threads = place.block.iter().product::<u32>();
-        memory.shared.reset(code.shared_bytes + place.dynamic_shared, device.options.races);
-        memory.atomics.clear();
-        memory.mbarriers.clear();
-        memory.copies_clock = Clock::start(COPIES);
-        memory.cluster_arrived = 0;
-        memory.cluster_clock = Clock::default();
-        memory.cluster_open = 0;
-        memory.bulk = BulkQueue::default();
-        memory.warpgroups = Warpgroups::default();
-        memory.exited = false;
+        memory.start(code.shared_bytes + place.dynamic_shared, device.options.races);
         let count = threads.div_ceil(LANES as u32);
         let warps = (0..count)
             .map(|index| {

@@ -6,12 +6,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::access::Device;
 use super::cluster::{Cluster, Slice};
-use super::cta::{CtaMemory, Place};
+use super::cta::Place;
 use crate::counters::Counters;
 use crate::fault::{Fault, FaultKind};
 use crate::launch::LaunchConfig;
+use crate::machine::cta_memory::CtaMemory;
+use crate::machine::device::Device;
 use crate::program::Code;
 
 /// Instructions of a cluster before another one of a cooperative launch has its turn.

@@ -5,9 +5,9 @@
 //! and branches as compilers lay them out. A group that needs others (a `.sync` instruction or a
 //! barrier) waits until they come or nothing else can run.
 
-use super::registers::{Mask, Registers};
-use super::warp::Located;
+use super::located::Located;
 use crate::fault::{FaultKind, Trouble};
+use crate::machine::registers::{Mask, Registers};
 use crate::memory::traffic::lanes;
 use crate::program::{Action, Code, Flow, Members};
 

@@ -1,12 +1,12 @@
 //! Execution: warps of a CTA, CTAs of a cluster, clusters of a grid.
 
-pub(crate) mod access;
-pub(crate) mod barrier;
+mod barrier;
+mod barriers;
 pub(crate) mod cluster;
 mod cluster_barrier;
 pub(crate) mod cta;
 pub(crate) mod grid;
 mod groups;
-pub(crate) mod registers;
+mod located;
 mod teams;
 pub(crate) mod warp;

@@ -1,7 +1,7 @@
 //! Which lanes of a warp execute a `.sync` instruction together.
 
-use super::registers::{LANES, Mask, Registers};
 use crate::fault::{FaultKind, Trouble};
+use crate::machine::registers::{LANES, Mask, Registers};
 use crate::memory::traffic::lanes;
 use crate::program::Members;
 

@@ -1,36 +1,20 @@
 //! A warp: runs the instructions of its groups of lanes.
 
-use super::access::{Access, Device};
-use super::cta::CtaMemory;
+use super::barriers::Arrival;
 use super::groups::Groups;
-use super::registers::{Mask, Plane, Registers};
+use super::located::Located;
 use super::teams::Teams;
+use crate::class::Class;
 use crate::counters::Counters;
 use crate::fault::{FaultKind, Trouble};
-use crate::isa::copies::CopyQueue;
-use crate::isa::wgmma::Products;
-use crate::memory::clock::Clock;
-use crate::memory::local::LocalMemory;
+use crate::machine::access::Access;
+use crate::machine::cta_memory::CtaMemory;
+use crate::machine::device::Device;
+use crate::machine::products;
+use crate::machine::registers::{Mask, Plane, Registers};
+use crate::machine::warp_memory::WarpMemory;
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Barrier, BarrierStep, Class, Code, Flow, Step};
-
-/// What a warp has besides registers.
-#[derive(Debug)]
-pub(crate) struct WarpMemory {
-    /// Number of the warp in its CTA.
-    pub(crate) index: usize,
-    /// Number of its CTA in the grid.
-    pub(crate) cta_index: u32,
-    pub(crate) local: LocalMemory,
-    /// What it has seen of the other warps.
-    pub(crate) clock: Clock,
-    /// Its `cp.async` copies.
-    pub(crate) copies: CopyQueue,
-    /// Its matrix products that nothing has waited for.
-    pub(crate) products: Products,
-    /// Places of allocations that were touched lately.
-    pub(crate) recent: [usize; 4],
-}
+use crate::program::{AccessBody, Action, Barrier, BarrierStep, Code, Flow, Step};
 
 /// Why a warp stopped running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,18 +41,6 @@ pub(crate) struct Warp {
     pub(crate) live: Mask,
 }
 
-/// What a warp asks of its CTA when it comes to a barrier.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival {
-    pub(crate) id: u32,
-    /// Threads that the barrier waits for; 0 for all of the CTA.
-    pub(crate) count: u32,
-    pub(crate) step: BarrierStep,
-    /// Lanes that arrive.
-    pub(crate) lanes: Mask,
-    pub(crate) line: u32,
-}
-
 /// What running a warp reaches outside itself.
 pub(crate) struct Surroundings<'a> {
     pub(crate) code: &'a Code,
@@ -78,28 +50,11 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) counters: &'a mut Counters,
 }
 
-/// A fault with the line at which it happened.
-#[derive(Debug)]
-pub(crate) struct Located {
-    pub(crate) line: u32,
-    pub(crate) trouble: Trouble,
-}
-
 impl Warp {
     pub(crate) fn new(code: &Code, index: usize, cta_index: u32, live: Mask) -> Warp {
-        let mut local = LocalMemory::default();
-        local.reset(code.local_bytes);
         Warp {
             registers: Registers::new(code.planes, code.predicates),
-            memory: WarpMemory {
-                index,
-                cta_index,
-                local,
-                clock: Clock::start(index),
-                copies: CopyQueue::default(),
-                products: Products::default(),
-                recent: [0; 4],
-            },
+            memory: WarpMemory::start(index, cta_index, code.local_bytes),
             groups: Groups::start(live),
             live,
         }
@@ -173,7 +128,7 @@ impl Warp {
         if let Some((plane, lane)) = self.registers.undefined(&step.reads, mask) {
             let name = &code.plane_names[plane as usize];
             return Err(match self.registers.is_held(plane) {
-                true => crate::isa::wgmma::held(name, lane),
+                true => products::held(name, lane),
                 false => undefined(name, lane),
             });
         }
@@ -246,8 +201,7 @@ impl Warp {
             }
             Action::Exit => {
                 around.counters.issue(step.class, mask.count_ones());
-                let cta = &mut around.cluster[around.rank];
-                crate::isa::copies::leave(&mut self.memory, cta, mask);
+                self.memory.leave(&mut around.cluster[around.rank], mask);
                 self.live &= !mask;
                 self.groups.exit(chosen, mask);
                 Ok(self.groups.is_empty().then_some(Pause::Done))
@@ -269,7 +223,7 @@ impl Warp {
 
     fn call(
         &mut self,
-        body: &crate::program::AccessBody,
+        body: &AccessBody,
         mask: Mask,
         step: &Step,
         around: &mut Surroundings<'_>,

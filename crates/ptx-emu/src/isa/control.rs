@@ -1,10 +1,11 @@
 //! Branches, exits and barriers.
 
 use super::Lowered;
+use crate::class::Class;
 use crate::error::PtxError;
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Barrier, BarrierStep, Class, ClusterStep, Flow, Members};
+use crate::program::{Action, Barrier, BarrierStep, ClusterStep, Flow, Members};
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
@@ -32,7 +33,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowere
         }
         "exit" => Ok(Lowered::new(Action::Exit, Class::Control)),
         "trap" | "brkpt" => {
-            let body = |access: &mut crate::exec::access::Access<'_>| -> Result<Flow, Trouble> {
+            let body = |access: &mut crate::machine::access::Access<'_>| -> Result<Flow, Trouble> {
                 Err(Trouble::at(FaultKind::Trap, access.mask.trailing_zeros(), "trap"))
             };
             Ok(Lowered::new(Action::Access(Box::new(body)), Class::Control))
@@ -100,7 +101,7 @@ fn warp_barrier(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, P
     form.take("sync");
     let [members] = form.operands(lower)?;
     let members = Members::Anywhere(lower.src(members, Type::U32)?);
-    let body = |access: &mut crate::exec::access::Access<'_>| {
+    let body = |access: &mut crate::machine::access::Access<'_>| {
         let index = access.warp.index;
         access.warp.clock.advance(index);
         Ok(Flow::Next)

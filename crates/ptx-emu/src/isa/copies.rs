@@ -6,38 +6,17 @@
 
 use super::Lowered;
 use super::moves::space;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::{Access, unwritten};
-use crate::exec::cta::CtaMemory;
-use crate::exec::registers::{LANES, Mask, Plane, Predicate, Registers};
-use crate::exec::warp::WarpMemory;
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Address, Form, Lower};
+use crate::machine::access::{Access, unwritten};
+use crate::machine::copy_queue::Copy;
+use crate::machine::registers::{LANES, Mask, Plane, Predicate, Registers};
 use crate::memory::global_race::Touch;
-use crate::memory::shared_race::Party;
 use crate::memory::traffic::{lanes, sectors};
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Operand, Space, Type};
-
-/// A copy that a lane has asked for.
-#[derive(Debug, Clone, Copy)]
-struct Copy {
-    lane: u32,
-    /// The number of its group among those of the lane; the one that is open has none yet.
-    group: Option<u32>,
-    offset: u32,
-    bytes: u32,
-    data: [u8; 16],
-    line: u32,
-}
-
-/// The copies of a warp that have not landed, in the order in which they were asked for.
-#[derive(Debug, Default)]
-pub(crate) struct CopyQueue {
-    pending: Vec<Copy>,
-    /// Groups that each lane has committed.
-    committed: [u32; LANES],
-}
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
     if !form.take("async") {
@@ -76,33 +55,6 @@ fn step(
     Lowered::new(Action::Access(Box::new(body)), Class::Sync)
 }
 
-impl CopyQueue {
-    fn commit(&mut self, mask: Mask) {
-        for copy in &mut self.pending {
-            if mask >> copy.lane & 1 == 1 && copy.group.is_none() {
-                copy.group = Some(self.committed[copy.lane as usize]);
-            }
-        }
-        lanes(mask).for_each(|lane| self.committed[lane] += 1);
-    }
-
-    /// Hands the copies of a lane to an arrival that waits for them: offsets and bytes.
-    pub(crate) fn hand_over(&mut self, lane: u32) -> Vec<(u32, Vec<u8>)> {
-        let taken = self.take(|copy, _| copy.lane == lane);
-        taken.iter().map(|copy| (copy.offset, copy.data[..copy.bytes as usize].to_vec())).collect()
-    }
-
-    /// Takes out the copies for which `lands` holds.
-    fn take(&mut self, lands: impl Fn(&Copy, u32) -> bool) -> Vec<Copy> {
-        let committed = &self.committed;
-        let (landed, left) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .partition(|copy| lands(copy, committed[copy.lane as usize]));
-        self.pending = left;
-        landed
-    }
-}
-
 /// Lands all but the `most` latest groups of each lane that executes this.
 fn wait(access: &mut Access<'_>, most: u32) {
     let mask = access.mask;
@@ -110,23 +62,7 @@ fn wait(access: &mut Access<'_>, most: u32) {
         mask >> copy.lane & 1 == 1
             && copy.group.is_some_and(|group| group.saturating_add(most) < committed)
     });
-    land(&landed, access.warp, &mut access.cluster[access.rank]);
-}
-
-/// Lanes leave: what they have not waited for still arrives.
-pub(crate) fn leave(warp: &mut WarpMemory, cta: &mut CtaMemory, mask: Mask) {
-    if !warp.copies.pending.is_empty() {
-        let landed = warp.copies.take(|copy, _| mask >> copy.lane & 1 == 1);
-        land(&landed, warp, cta);
-    }
-}
-
-fn land(copies: &[Copy], warp: &WarpMemory, cta: &mut CtaMemory) {
-    let now = warp.clock.0[warp.index];
-    for copy in copies {
-        let party = Party { index: warp.index, lane: copy.lane, line: copy.line };
-        cta.shared.end_copy(copy.offset, &copy.data[..copy.bytes as usize], party, now);
-    }
+    access.warp.land(&landed, &mut access.cluster[access.rank]);
 }
 
 /// The operands of a copy besides its addresses.
@@ -230,7 +166,7 @@ fn begin(
         read_source(access, sources[lane], &mut data[..counts[lane] as usize], shape.bytes, lane)?;
         let party = access.party(lane);
         access.cluster[rank].shared.begin_copy(offset, shape.bytes, party, &access.warp.clock)?;
-        access.warp.copies.pending.push(Copy {
+        access.warp.copies.push(Copy {
             lane: lane as u32,
             group: None,
             offset,

@@ -7,10 +7,11 @@ use super::float::exact::odd_sum;
 use super::float::minmax::Extreme;
 use super::float::round::{BF16, F16, Format, Rounding};
 use super::lanes::{map1, map2, map3};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::Plane;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class, LaneBody};
+use crate::machine::registers::Plane;
+use crate::program::{Action, LaneBody};
 use crate::syntax::ast::Type;
 
 /// A 16-bit format, and whether a register holds two of its numbers.

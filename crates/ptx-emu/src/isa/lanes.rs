@@ -1,7 +1,7 @@
 //! Loops over the lanes of a warp, from which the families make their closures.
 
 use super::vector::vectorised;
-use crate::exec::registers::{LANES, Mask, Plane, Predicate, Registers, Word};
+use crate::machine::registers::{LANES, Mask, Plane, Predicate, Registers, Word};
 use crate::program::LaneBody;
 
 /// `to = f(a)`, lane by lane.

@@ -2,12 +2,13 @@
 
 use super::Lowered;
 use super::moves::space;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::{Access, Manner};
-use crate::exec::registers::{LANES, Mask, Plane, Registers};
 use crate::lower::{Form, Lower};
+use crate::machine::access::{Access, Manner};
+use crate::machine::registers::{LANES, Mask, Plane, Registers};
 use crate::memory::{NO_WORDS, Words};
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Space, Type};
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

@@ -5,60 +5,31 @@
 
 mod atomics;
 mod bits;
-pub(crate) mod bulk;
+mod bulk;
 mod compare;
 mod control;
 mod convert;
-pub(crate) mod copies;
+mod copies;
 mod float;
 mod half;
 mod integer;
 mod lanes;
+mod lowered;
 mod matrix;
-pub(crate) mod mbarrier;
+mod mbarrier;
 mod memory;
 mod moves;
 mod shuffle;
 mod special;
 mod types;
 mod vector;
-pub(crate) mod wgmma;
+mod wgmma;
+
+pub(crate) use lowered::Lowered;
 
 use crate::error::PtxError;
-use crate::exec::access::Device;
-use crate::exec::cta::CtaMemory;
-use crate::fault::Trouble;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
 use crate::syntax::ast::Type;
-
-/// What an instruction became.
-pub(crate) struct Lowered {
-    pub(crate) action: Action,
-    pub(crate) class: Class,
-}
-
-impl Lowered {
-    pub(crate) fn new(action: Action, class: Class) -> Lowered {
-        Lowered { action, class }
-    }
-}
-
-/// Trouble of work that a thread issued and that failed later, with the thread's place.
-#[derive(Debug)]
-pub(crate) struct Late {
-    /// The CTA of the cluster, and its warp.
-    pub(crate) rank: usize,
-    pub(crate) warp: usize,
-    pub(crate) line: u32,
-    pub(crate) trouble: Trouble,
-}
-
-/// All threads of a cluster have exited: ends what still runs, or says what must not.
-pub(crate) fn finish(memory: &mut [CtaMemory], device: &Device) -> Result<(), Late> {
-    bulk::finish(memory, device)?;
-    wgmma::finish(memory)
-}
 
 /// Lowers one instruction other than `call`.
 pub(crate) fn lower_instruction(

@@ -2,12 +2,13 @@
 
 use super::Lowered;
 use super::lanes::{map1, map2};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::{LANES, Plane};
 use crate::lower::{Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::registers::{LANES, Plane};
 use crate::memory::address::{from_generic, in_cluster, rank_and_offset, to_generic};
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Operand, Space, Type};
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
@@ -26,7 +27,7 @@ fn mov(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> 
     if ty == Type::Pred {
         let (from, negated) = lower.src_predicate(from)?;
         let to = lower.dst_predicate(to)?;
-        let body = move |registers: &mut crate::exec::registers::Registers, mask| {
+        let body = move |registers: &mut crate::machine::registers::Registers, mask| {
             let value = super::lanes::signed_predicate(registers, (from, negated));
             registers.set_predicate(to, mask, value);
         };
@@ -117,7 +118,7 @@ fn field(part: Type) -> u64 {
 }
 
 fn read_any(
-    registers: &crate::exec::registers::Registers,
+    registers: &crate::machine::registers::Registers,
     plane: Plane,
     wide: bool,
 ) -> [u64; LANES] {
@@ -182,7 +183,7 @@ fn isspacep(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxEr
     let Some(space) = space(form) else { return Err(form.unknown(lower)) };
     let [to, from] = form.operands(lower)?;
     let (from, to) = (lower.src(from, Type::U64)?, lower.dst_predicate(to)?);
-    let body = move |registers: &mut crate::exec::registers::Registers, mask| {
+    let body = move |registers: &mut crate::machine::registers::Registers, mask| {
         let holds = super::lanes::test2(registers, from, from, |address: u64, _: u64| {
             from_generic(address).0 == space
         });

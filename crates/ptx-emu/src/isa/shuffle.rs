@@ -2,13 +2,14 @@
 
 use super::Lowered;
 use super::lanes::signed_predicate;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::{FULL, LANES, Mask, Plane};
 use crate::fault::Trouble;
 use crate::lower::{Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::registers::{FULL, LANES, Mask, Plane};
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Class, Flow, Members};
+use crate::program::{Action, Flow, Members};
 use crate::syntax::ast::{Operand, Type};
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

@@ -1,6 +1,6 @@
 //! Lane loops compiled for the vector units that the processor turns out to have.
 
-use crate::exec::registers::{Mask, Registers};
+use crate::machine::registers::{Mask, Registers};
 use crate::program::LaneBody;
 
 /// The work of an instruction, compiled twice: for any processor, and with AVX2 and fused

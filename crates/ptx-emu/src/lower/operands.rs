@@ -3,7 +3,7 @@
 use super::Lower;
 use super::scope::{Symbol, planes_of};
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Plane, Predicate, Registers};
+use crate::machine::registers::{LANES, Plane, Predicate, Registers};
 use crate::program::Special;
 use crate::syntax::ast::{Operand, Space, Type};
 

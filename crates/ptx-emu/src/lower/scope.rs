@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::{Plane, Predicate};
-use crate::module::{variable_align, variable_bytes};
-use crate::program::{Action, Class, Code, Special, Step};
+use crate::machine::registers::{Plane, Predicate};
+use crate::program::{Action, Code, Special, Step};
 use crate::syntax::ast::{File, Function, Item, Space, Span, Type, Variable};
 
 /// What a name stands for.
@@ -61,9 +61,9 @@ pub(crate) struct Lower<'a> {
     pub(crate) used_bytes: Option<u16>,
     // What the present instruction touches.
     span: Span,
-    pub(super) reads: Vec<Plane>,
+    pub(crate) reads: Vec<Plane>,
     pub(super) read_predicates: Vec<Predicate>,
-    pub(super) writes: Vec<Plane>,
+    pub(crate) writes: Vec<Plane>,
     pub(super) write_predicates: Vec<Predicate>,
 }
 
@@ -257,7 +257,7 @@ impl<'a> Lower<'a> {
 
     /// Two planes that hold the offset of a module's shared variable.
     pub(crate) fn module_shared(&mut self, variable: &Variable, offset: i64) -> Plane {
-        let (bytes, align) = (variable_bytes(variable), variable_align(variable));
+        let (bytes, align) = (variable.bytes(), variable.alignment());
         if variable.external {
             self.dynamic_align = self.dynamic_align.max(align);
             if let Some(plane) = self.dynamic.get(&offset) {

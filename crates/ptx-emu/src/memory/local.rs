@@ -1,7 +1,7 @@
 //! Local memory: some bytes for each lane of a warp.
 
-use crate::exec::registers::LANES;
 use crate::fault::{FaultKind, Trouble};
+use crate::machine::registers::LANES;
 
 /// The local memory of a warp.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ mod shared_async;
 pub(crate) mod shared_race;
 pub(crate) mod traffic;
 
-use crate::exec::registers::Lanes;
+use crate::machine::registers::Lanes;
 
 /// What an access of up to 16 bytes a lane carries: word `w` of lane `l` is `[w][l]`.
 pub(crate) type Words = [Lanes; 4];

@@ -1,6 +1,6 @@
 //! What an access costs the memory system: 32-byte sectors of global memory, wavefronts of shared.
 
-use crate::exec::registers::{LANES, Mask};
+use crate::machine::registers::{LANES, Mask};
 
 /// Bytes of a sector, the unit in which global memory moves.
 pub(crate) const SECTOR: u64 = 32;

@@ -177,6 +177,19 @@ pub struct Variable {
     pub span: Span,
 }
 
+impl Variable {
+    /// Bytes that it takes; an extent that is left open counts none.
+    pub fn bytes(&self) -> u64 {
+        let each = u64::from(self.ty.bytes() * self.vector);
+        each * self.extents.iter().map(|extent| extent.unwrap_or(0)).product::<u64>()
+    }
+
+    /// Its alignment in bytes.
+    pub fn alignment(&self) -> u32 {
+        self.align.unwrap_or(self.ty.bytes() * self.vector).max(1)
+    }
+}
+
 /// Initial values of a variable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Init {

@@ -12,6 +12,7 @@ mod numbers;
 mod parser;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use crate::error::PtxError;
 

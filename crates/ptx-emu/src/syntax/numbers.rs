@@ -1,6 +1,6 @@
 //! The values of number literals.
 
-use super::lexer::Kind;
+use super::token::Kind;
 
 /// A message and a hint.
 type Fault = (String, &'static str);

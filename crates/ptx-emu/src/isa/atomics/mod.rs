@@ -5,14 +5,15 @@ mod operation;
 use self::operation::{Operation, operation};
 use super::Lowered;
 use super::moves::space;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::{LANES, Plane, Registers};
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Address, Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::registers::{LANES, Plane, Registers};
 use crate::memory::address::from_generic;
 use crate::memory::traffic::{lanes, sectors};
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Operand, Space, Type};
 
 /// Most elements of a vector atomic.

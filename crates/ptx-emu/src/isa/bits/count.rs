@@ -1,11 +1,12 @@
 //! Counting and finding bits, and reversing them.
 
+use crate::class::Class;
 use crate::error::PtxError;
 use crate::isa::Lowered;
 use crate::isa::lanes::{map1, map3};
 use crate::isa::types::for_type;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 /// What `bfind` and `fns` give where there is no such bit.

@@ -1,12 +1,13 @@
 //! Fields of bits: cut out, put in, as a mask, and extended.
 
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Mask, Registers};
 use crate::isa::Lowered;
 use crate::isa::lanes::{map2, map3};
 use crate::isa::types::for_type;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::machine::registers::{LANES, Mask, Registers};
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 /// `bfe`: `len` bits from bit `pos` on; past the end, and for signed types past the field, the sign.

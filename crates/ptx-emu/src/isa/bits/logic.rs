@@ -1,13 +1,14 @@
 //! Logic on bits and on predicates.
 
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Lanes, Mask, Registers};
 use crate::isa::Lowered;
 use crate::isa::lanes::{lane_bits, map1, map2, signed_predicate};
 use crate::isa::types::for_bits;
 use crate::isa::vector::vectorised;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::machine::registers::{LANES, Lanes, Mask, Registers};
+use crate::program::Action;
 use crate::syntax::ast::{Operand, Type};
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

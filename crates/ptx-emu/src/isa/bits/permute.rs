@@ -1,10 +1,11 @@
 //! `prmt`: four bytes picked from eight.
 
+use crate::class::Class;
 use crate::error::PtxError;
 use crate::isa::Lowered;
 use crate::isa::lanes::map3;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 /// Selectors of each mode for the four values of `c`, the lowest byte in the lowest digit.

@@ -1,11 +1,12 @@
 //! Shifts; PTX takes counts past the width as the width.
 
+use crate::class::Class;
 use crate::error::PtxError;
 use crate::isa::Lowered;
 use crate::isa::lanes::{map2, map3};
 use crate::isa::types::{for_bits, for_type};
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

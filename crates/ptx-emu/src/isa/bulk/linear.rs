@@ -1,16 +1,17 @@
 //! Copies of a run of bytes.
 
-use super::queue::{Signal, Target};
-use super::reduce::Reduce;
 use super::{ToShared, begin, from_global, from_shared, global, issued, policy, store};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::Plane;
 use crate::fault::{FaultKind, Trouble};
 use crate::isa::Lowered;
 use crate::lower::{Address, Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::bulk_queue::{Signal, Target};
+use crate::machine::reduce::Reduce;
+use crate::machine::registers::Plane;
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Space, Type};
 
 /// Addresses and sizes are multiples of this.
@@ -26,7 +27,7 @@ pub(super) fn lower(
     let (to, from) = (form.take_one(SPACES), form.take_one(SPACES));
     let to_shared = to != Some("global");
     let reduce = match reduces {
-        true => Some(Reduce::take(lower, form, to_shared)?),
+        true => Some(super::reduce::reduction(lower, form, to_shared)?),
         false => None,
     };
     match (to, from) {

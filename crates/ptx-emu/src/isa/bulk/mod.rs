@@ -6,26 +6,25 @@
 
 mod global;
 mod linear;
-mod queue;
 mod reduce;
 mod tensor;
 mod tile;
 
-pub(crate) use queue::{BulkQueue, finish, land_one, land_some};
-
 use super::{Lowered, mbarrier};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::Plane;
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Address, Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::bulk_landing;
+use crate::machine::bulk_queue::{BulkCopy, Issuer, Signal, Target};
+use crate::machine::reduce::Reduce;
+use crate::machine::registers::Plane;
 use crate::memory::clock::COPIES;
 use crate::memory::global_race::Touch;
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Operand, Space, Type};
-use queue::{BulkCopy, Issuer, Signal, Target};
-use reduce::Reduce;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
     let reduces = form.take("reduce");
@@ -73,10 +72,11 @@ fn wait_group(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, Ptx
     let [latest] = form.operands(lower)?;
     let latest = lower.immediate(latest)?.clamp(0, u32::MAX.into()) as u32;
     let body = move |access: &mut Access<'_>| {
-        land_some(access.cluster, access.device)?;
+        bulk_landing::land_some(access.cluster, access.device)?;
         for lane in lanes(access.mask) {
             let by = issuer(access, lane);
-            let seen = queue::wait_group(access.cluster, access.device, by, latest, reads_only)?;
+            let seen =
+                bulk_landing::wait_group(access.cluster, access.device, by, latest, reads_only)?;
             let copies = &mut access.warp.clock.0[COPIES];
             *copies = seen.max(*copies);
         }

@@ -1,18 +1,19 @@
 //! Copies of boxes of tensors, in tiled mode.
 
-use super::queue::{Signal, Target};
-use super::reduce::{Operation, Reduce};
 use super::tile::{Run, places, runs, sectors};
 use super::{ToShared, begin, from_global, global, issued, policy, store};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::Plane;
 use crate::fault::{FaultKind, Trouble};
 use crate::isa::Lowered;
 use crate::lower::{Address, Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::bulk_queue::{Signal, Target};
+use crate::machine::reduce::Reduce;
+use crate::machine::registers::Plane;
 use crate::memory::address::from_generic;
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Operand, Space, Type};
 use crate::tensor_map::{Interleave, OobFill, TensorMap, TensorType};
 
@@ -188,7 +189,7 @@ fn unload(
     let [to, from, rest @ ..] = form.instruction.operands.as_slice() else {
         return Err(form.unknown(lower));
     };
-    let reduce = if reduces { Operation::take(form) } else { None };
+    let reduce = if reduces { super::reduce::operation(form) } else { None };
     if reduces != reduce.is_some() || !form.take("bulk_group") {
         return Err(form.unknown(lower));
     }

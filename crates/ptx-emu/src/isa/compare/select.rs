@@ -1,13 +1,14 @@
 //! `selp` and `slct`: one of two values.
 
 use super::test::{Pair, Test, test};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Lanes, Mask, Plane, Registers};
 use crate::isa::Lowered;
 use crate::isa::lanes::signed_predicate;
 use crate::isa::vector::vectorised;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::machine::registers::{LANES, Lanes, Mask, Plane, Registers};
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 /// `selp`: `a` where the predicate is true.

@@ -2,10 +2,10 @@
 
 use super::test::{Pair, Test, WORDS, class, test};
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Mask, Predicate, Registers};
 use crate::isa::Lowered;
 use crate::isa::lanes::signed_predicate;
 use crate::lower::{Form, Lower};
+use crate::machine::registers::{LANES, Mask, Predicate, Registers};
 use crate::program::Action;
 use crate::syntax::ast::{Operand, Type};
 

@@ -2,10 +2,10 @@
 
 use half::{bf16, f16};
 
-use crate::exec::registers::{LANES, Mask, Plane, Registers, Word};
+use crate::class::Class;
 use crate::isa::lanes::lane_bits;
 use crate::isa::types::{for_bits, for_type};
-use crate::program::Class;
+use crate::machine::registers::{LANES, Mask, Plane, Registers, Word};
 use crate::syntax::ast::Type;
 
 /// The lanes where a comparison holds.

@@ -5,10 +5,11 @@ mod value;
 
 use super::Lowered;
 use super::float::round::Rounding;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Mask, Plane, Registers};
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::machine::registers::{LANES, Mask, Plane, Registers};
+use crate::program::Action;
 use crate::syntax::ast::{Operand, Type};
 use value::{Conversion, Kind, Whole};
 

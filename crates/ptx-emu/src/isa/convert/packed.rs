@@ -6,9 +6,10 @@ use super::super::half::{both, part};
 use super::super::lanes::{map1, map2, map3};
 use super::Words;
 use super::value::{Conversion, Kind};
+use crate::class::Class;
 use crate::error::PtxError;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class, LaneBody};
+use crate::program::{Action, LaneBody};
 use crate::syntax::ast::Type;
 
 /// Forms with `.f16x2`, `.bf16x2`, `.e4m3x2` or `.e5m2x2`; `None` for others.

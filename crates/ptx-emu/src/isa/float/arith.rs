@@ -8,10 +8,11 @@ use super::super::lanes::{map1, map2, map3};
 use super::exact;
 use super::round::{F32, F64, Rounding};
 use super::{canonical, flush, is_double};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::Plane;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class, LaneBody};
+use crate::machine::registers::Plane;
+use crate::program::{Action, LaneBody};
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

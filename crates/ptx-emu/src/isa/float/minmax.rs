@@ -4,10 +4,11 @@ use super::super::Lowered;
 use super::super::lanes::map2;
 use super::round::{F32, F64, Format};
 use super::{canonical, double_nan, flush, is_double};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::Plane;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class, LaneBody};
+use crate::machine::registers::Plane;
+use crate::program::{Action, LaneBody};
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

@@ -4,10 +4,11 @@ use super::super::Lowered;
 use super::super::lanes::{map1, map2};
 use super::round::F64;
 use super::{canonical, flush, is_double};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Mask, Registers};
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::machine::registers::{LANES, Mask, Registers};
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

@@ -4,12 +4,13 @@
 //! the borrow.
 
 use super::product::Product;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::{LANES, Mask, Plane, Predicate, Registers, Word};
 use crate::isa::Lowered;
 use crate::isa::types::for_type;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class, LaneBody};
+use crate::machine::registers::{LANES, Mask, Plane, Predicate, Registers, Word};
+use crate::program::{Action, LaneBody};
 use crate::syntax::ast::Type;
 
 /// Where the carry comes from and goes to.

@@ -1,10 +1,11 @@
 //! Dot products of bytes: `dp4a` and `dp2a`.
 
+use crate::class::Class;
 use crate::error::PtxError;
 use crate::isa::Lowered;
 use crate::isa::lanes::map3;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

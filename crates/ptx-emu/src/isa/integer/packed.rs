@@ -1,11 +1,12 @@
 //! Two 16-bit integers in a register.
 
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::Plane;
 use crate::isa::Lowered;
 use crate::isa::lanes::map2;
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class, LaneBody};
+use crate::machine::registers::Plane;
+use crate::program::{Action, LaneBody};
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

@@ -1,12 +1,13 @@
 //! Products, and products with a sum: the low half, the high half, or all of it.
 
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::registers::Plane;
 use crate::isa::Lowered;
 use crate::isa::lanes::{map2, map3};
 use crate::isa::types::{for_integer, for_type};
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class};
+use crate::machine::registers::Plane;
+use crate::program::Action;
 use crate::syntax::ast::Type;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

@@ -1,16 +1,18 @@
 //! Matrices that lie spread over the lanes of a warp: their loads, stores, transposes and products.
 
+mod extents;
 mod multiply;
 mod product;
 mod tiles;
 
 use super::Lowered;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::FULL;
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Form, Lower};
-use crate::program::{Action, Class, Flow, Members};
+use crate::machine::access::Access;
+use crate::machine::registers::FULL;
+use crate::program::{Action, Flow, Members};
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
     if !form.take("sync") || !form.take("aligned") {

@@ -6,25 +6,15 @@
 //! G + 8 (J / 2), column 2 P + J % 2.
 
 use super::super::Lowered;
+use super::extents::{MOST_K, MOST_M, MatrixA, MatrixB, MatrixC, N};
 use super::product::{Accumulate, Kind, product_f64, product_float, product_integer};
 use super::together;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::{LANES, Plane, Registers};
 use crate::lower::{Form, Lower};
-use crate::program::Class;
+use crate::machine::access::Access;
+use crate::machine::registers::{LANES, Plane, Registers};
 use crate::syntax::ast::{Operand, Type};
-
-/// Columns of B, C and D in every shape.
-pub(super) const N: usize = 8;
-/// Most rows of A and columns of A.
-pub(super) const MOST_M: usize = 16;
-pub(super) const MOST_K: usize = 32;
-
-/// A as rows, B as rows, C and D as rows, in the arithmetic of the product.
-pub(super) type MatrixA<T> = [[T; MOST_K]; MOST_M];
-pub(super) type MatrixB<T> = [[T; N]; MOST_K];
-pub(super) type MatrixC<T> = [[T; N]; MOST_M];
 
 /// A form of `mma` that is known.
 #[derive(Debug, Clone, Copy)]
@@ -218,7 +208,7 @@ fn place(lane: usize, index: usize) -> (usize, usize) {
     (lane / 4 + 8 * (index / 2), 2 * (lane % 4) + index % 2)
 }
 
-fn take_c<T: crate::exec::registers::Word>(
+fn take_c<T: crate::machine::registers::Word>(
     registers: &Registers,
     m: usize,
     planes: &[Plane],
@@ -248,7 +238,7 @@ fn take_c_f16(registers: &Registers, m: usize, planes: &[Plane]) -> MatrixC<f64>
     c
 }
 
-fn give_d<T: crate::exec::registers::Word>(
+fn give_d<T: crate::machine::registers::Word>(
     registers: &mut Registers,
     mask: u32,
     m: usize,

@@ -7,7 +7,7 @@
 
 use half::{bf16, f16};
 
-use super::multiply::{MatrixA, MatrixB, MatrixC, N};
+use super::extents::{MatrixA, MatrixB, MatrixC, N};
 use crate::options::Approx;
 use crate::syntax::ast::Type;
 

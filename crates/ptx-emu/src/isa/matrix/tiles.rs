@@ -6,14 +6,14 @@
 use super::super::Lowered;
 use super::super::moves::space;
 use super::together;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::{LANES, Lanes, Mask, Plane};
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Address, Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::registers::{LANES, Lanes, Mask, Plane};
 use crate::memory::address::from_generic;
 use crate::memory::traffic::lanes;
-use crate::program::Class;
 use crate::syntax::ast::{Space, Type};
 
 /// Bytes of a row.

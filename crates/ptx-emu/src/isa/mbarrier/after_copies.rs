@@ -1,12 +1,13 @@
 //! `cp.async.mbarrier.arrive`: an arrival when all earlier `cp.async` copies of the thread are there.
 
-use super::{check, find, misuse, own, place};
+use super::{check, misuse, own, place};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
 use crate::isa::{Lowered, bulk};
 use crate::lower::{Form, Lower};
+use crate::machine::access::Access;
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 
 pub(in crate::isa) fn lower(
     lower: &mut Lower<'_>,
@@ -24,7 +25,9 @@ pub(in crate::isa) fn lower(
             let offset = own(access, places[lane], lane)?;
             check(access, places[lane], lane)?;
             if !counted {
-                find(access.cta(), offset)
+                access
+                    .cta()
+                    .mbarrier(offset)
                     .and_then(|object| object.add_pending())
                     .map_err(|text| misuse(offset, lane, &text))?;
             }

@@ -4,26 +4,23 @@
 //! a store over the object is noticed, and so that its initialisation is ordered like any write.
 
 mod after_copies;
-mod object;
 mod wait;
 
 pub(super) use after_copies::lower as lower_after_copies;
-pub(crate) use object::Mbarrier;
 
 use super::Lowered;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::cta::CtaMemory;
-use crate::exec::registers::{LANES, Plane};
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Address, Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::cta_memory::MARK;
+use crate::machine::mbarrier::Mbarrier;
+use crate::machine::registers::{LANES, Plane};
 use crate::memory::address::from_generic;
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Operand, Space, Type};
-
-/// Bytes of an object, and what they hold while it is valid.
-const MARK: [u8; 8] = *b"mbarrier";
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
     form.take("b64");
@@ -109,18 +106,7 @@ fn object<'a>(
         true => cta.shared.read(offset, &mut mark, party, &access.warp.clock)?,
         false => cta.shared.read_elsewhere(offset, &mut mark, party.lane)?,
     }
-    find(cta, offset).map_err(|text| Trouble::at(FaultKind::Uninitialised, lane as u32, text))
-}
-
-/// The valid object of a CTA at this offset, for copies that complete on it.
-pub(super) fn find(cta: &mut CtaMemory, offset: u32) -> Result<&mut Mbarrier, String> {
-    let at = offset as usize;
-    let held = cta.shared.bytes().get(at..at + MARK.len()) == Some(&MARK[..]);
-    match cta.mbarriers.get_mut(&offset) {
-        Some(object) if held => Ok(object),
-        Some(_) => Err(format!("mbarrier at shared offset {offset:#x} was overwritten")),
-        None => Err(format!("mbarrier at shared offset {offset:#x} was never initialised")),
-    }
+    cta.mbarrier(offset).map_err(|text| Trouble::at(FaultKind::Uninitialised, lane as u32, text))
 }
 
 /// Checks that a copy may complete on the object at a place.
@@ -135,13 +121,6 @@ pub(super) fn check(
 fn misuse(offset: u32, lane: usize, text: &str) -> Trouble {
     let text = format!("mbarrier at shared offset {offset:#x}: {text}");
     Trouble::at(FaultKind::Unsupported, lane as u32, text)
-}
-
-/// The objects in the middle of a phase, for a report of a deadlock.
-pub(crate) fn open_objects(cta: &CtaMemory) -> Vec<String> {
-    let mut open: Vec<_> = cta.mbarriers.iter().filter(|(_, object)| object.is_open()).collect();
-    open.sort_by_key(|(offset, _)| **offset);
-    open.iter().map(|(offset, object)| format!("mbarrier at {offset:#x} {object}")).collect()
 }
 
 fn init(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {

@@ -1,14 +1,15 @@
 //! `mbarrier.test_wait` and `mbarrier.try_wait`.
 
 use super::{Order, Place, misuse, object, order, own, place};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::Plane;
 use crate::isa::Lowered;
-use crate::isa::bulk;
 use crate::lower::{Form, Lower};
+use crate::machine::access::Access;
+use crate::machine::bulk_landing;
+use crate::machine::registers::Plane;
 use crate::memory::traffic::lanes;
-use crate::program::{Action, Class, Flow};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::Type;
 
 /// What names the phase that is waited for.
@@ -58,7 +59,7 @@ fn test(
     phase: Phase,
     order: Order,
 ) -> Result<u32, crate::fault::Trouble> {
-    bulk::land_some(access.cluster, access.device)?;
+    bulk_landing::land_some(access.cluster, access.device)?;
     let places = place.read(access)?;
     let named = match phase {
         Phase::Token(plane) => access.registers.read::<u64>(plane),

@@ -1,24 +1,13 @@
 //! What a warp does with products: it issues them, and waits for them in groups.
 
-use std::collections::VecDeque;
-
-use super::descriptor::Matrix;
-use super::product::{Element, Product, Rows};
-use super::warpgroup::Entry;
-use crate::exec::access::Access;
-use crate::exec::registers::{FULL, Lanes, Plane, Predicate, Registers};
 use crate::fault::{FaultKind, Trouble};
 use crate::isa::lanes::signed_predicate;
+use crate::machine::access::Access;
+use crate::machine::matrix_descriptor::Matrix;
+use crate::machine::products::{Element, Product, Rows};
+use crate::machine::registers::{FULL, Plane, Predicate, Registers};
+use crate::machine::warpgroups::Entry;
 use crate::program::Flow;
-
-/// The products of a warp that nothing has waited for.
-#[derive(Debug, Default)]
-pub(crate) struct Products {
-    pub(super) open: Vec<Product>,
-    pub(super) groups: VecDeque<Vec<Product>>,
-    /// All registers as they were at the last `wgmma.fence`, results of products brought up to date.
-    pub(super) fenced: Vec<Lanes>,
-}
 
 /// What a product is made of, before it is issued.
 pub(super) struct Recipe {

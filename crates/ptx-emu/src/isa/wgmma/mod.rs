@@ -1,24 +1,20 @@
 //! `wgmma`: products of matrices by a warpgroup, on their own until they are waited for; and the
 //! small instructions that come with them.
 
-mod descriptor;
 mod issue;
 mod product;
-mod warpgroup;
-
-pub(crate) use issue::Products;
-pub(crate) use warpgroup::{Warpgroups, finish};
 
 use super::Lowered;
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::FULL;
 use crate::fault::{FaultKind, Trouble};
 use crate::lower::{Form, Lower};
-use crate::program::{AccessBody, Action, Class, Flow, Members};
+use crate::machine::access::Access;
+use crate::machine::products::Element;
+use crate::machine::registers::FULL;
+use crate::program::{AccessBody, Action, Flow, Members};
 use crate::syntax::ast::{Operand, Type};
 use issue::{Recipe, Scale, Source, issue, wait};
-use product::Element;
 
 pub(super) fn lower(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxError> {
     match form.opcode() {
@@ -164,16 +160,4 @@ fn multiply(lower: &mut Lower<'_>, form: &mut Form<'_>) -> Result<Lowered, PtxEr
         negated: signs[0] != signs[1],
     };
     Ok(together(Class::Matrix, move |access| issue(access, &recipe)))
-}
-
-/// A register is read whose product is not waited for.
-#[cold]
-pub(crate) fn held(name: &str, lane: u32) -> Trouble {
-    Trouble::at(
-        FaultKind::Uninitialised,
-        lane,
-        format!(
-            "reads register {name} before its matrix product is there (hint: wgmma.wait_group)"
-        ),
-    )
 }

@@ -3,88 +3,18 @@
 //! Operands in shared memory are read at the latest moment that the program allows, with the clock of
 //! the moment of issue: whoever wrote them in between is found out.
 
-use super::descriptor::{Matrix, UNIT};
-use super::warpgroup::WARPS;
-use crate::exec::access::Access;
-use crate::exec::registers::{LANES, Lanes, Plane};
 use crate::fault::{FaultKind, Trouble};
-use crate::memory::clock::Clock;
+use crate::machine::access::Access;
+use crate::machine::matrix_descriptor::{Matrix, UNIT};
+use crate::machine::products::{Element, Product, Rows};
+use crate::machine::registers::{LANES, Lanes, Plane};
+use crate::machine::warpgroups::WARPS;
 use crate::memory::shared_race::Party;
 
 /// Rows of a warp.
 const ROWS: usize = 16;
 
-/// What the elements of A and B are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Element {
-    F16,
-    Bf16,
-    Tf32,
-}
-
-impl Element {
-    pub(super) fn bytes(self) -> u32 {
-        if self == Element::Tf32 { 4 } else { 2 }
-    }
-
-    /// Steps of K in one instruction: 32 bytes.
-    pub(super) fn depth(self) -> usize {
-        32 / self.bytes() as usize
-    }
-
-    fn value(self, bits: u32) -> f64 {
-        match self {
-            Element::F16 => half::f16::from_bits(bits as u16).to_f64(),
-            Element::Bf16 => half::bf16::from_bits(bits as u16).to_f64(),
-            // The low 13 bits are not part of the number.
-            Element::Tf32 => f64::from(f32::from_bits(bits & !0x1fff)),
-        }
-    }
-
-    /// The elements of a unit.
-    fn values(self, unit: &[u8; UNIT as usize]) -> impl Iterator<Item = f64> {
-        let each = self.bytes() as usize;
-        unit.chunks_exact(each).map(move |bytes| {
-            let mut raw = [0; 4];
-            raw[..each].copy_from_slice(bytes);
-            self.value(u32::from_le_bytes(raw))
-        })
-    }
-}
-
-/// The operand A of a product.
-#[derive(Debug)]
-pub(super) enum Rows {
-    Shared {
-        matrix: Matrix,
-        transposed: bool,
-    },
-    /// The planes, and what they held.
-    Registers(Box<[(Plane, Lanes); 4]>),
-}
-
-/// A product that was issued.
-#[derive(Debug)]
-pub(super) struct Product {
-    pub(super) element: Element,
-    /// Planes of the accumulator.
-    pub(super) to: Box<[Plane]>,
-    pub(super) a: Rows,
-    pub(super) b: Matrix,
-    pub(super) b_transposed: bool,
-    pub(super) accumulates: bool,
-    /// Whether one of the operands is negated.
-    pub(super) negated: bool,
-    pub(super) issued: Clock,
-    pub(super) line: u32,
-}
-
 impl Product {
-    /// Columns of the accumulator.
-    pub(super) fn columns(&self) -> usize {
-        2 * self.to.len()
-    }
-
     /// The accumulator after the product. Sums are exact up to the last rounding, where the hardware
     /// keeps fewer bits.
     pub(super) fn compute(&self, access: &mut Access<'_>) -> Result<Vec<Lanes>, Trouble> {

@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::syntax::ast::Operand;
-use crate::syntax::lexer::Kind;
+use crate::syntax::token::Kind;
 
 /// Every operator of two integers, with how tightly it binds. Comparisons and `?:` are not here.
 const OPERATORS: &[(&str, u32)] = &[

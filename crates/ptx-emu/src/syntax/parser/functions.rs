@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::syntax::ast::{Directive, Function, Space, Variable};
-use crate::syntax::lexer::Kind;
+use crate::syntax::token::Kind;
 
 /// Directives between a function's parameters and its body: the name, the fewest and the most
 /// numbers behind it.

@@ -3,7 +3,7 @@
 use super::{Parsed, Parser};
 use crate::error::PtxError;
 use crate::syntax::ast::{File, Item, Space};
-use crate::syntax::lexer::Kind;
+use crate::syntax::token::Kind;
 
 /// Words that may follow the architecture in `.target` and change nothing here.
 const TARGET_OPTIONS: &[&str] = &["debug", "texmode_unified", "texmode_independent"];

@@ -13,7 +13,7 @@ mod statements;
 mod variables;
 
 use super::ast::{File, Span};
-use super::lexer::{Kind, Token};
+use super::token::{Kind, Token};
 use crate::error::PtxError;
 
 type Parsed<T> = Result<T, PtxError>;

@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::syntax::ast::Operand;
-use crate::syntax::lexer::{Kind, Token};
+use crate::syntax::token::{Kind, Token};
 
 /// Components of vectors and of special registers such as `%tid`.
 const COMPONENTS: &[&str] = &["x", "y", "z", "w", "r", "g", "b", "a"];

@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::syntax::ast::Space;
-use crate::syntax::lexer::Kind;
+use crate::syntax::token::Kind;
 
 impl Parser<'_> {
     /// `.file 1 "name.cu", 1700000000, 4096`: the source that `.loc` counts lines of.

@@ -3,7 +3,7 @@
 use super::{Parsed, Parser};
 use crate::error::PtxError;
 use crate::syntax::ast::{Instruction, Space, Statement};
-use crate::syntax::lexer::Kind;
+use crate::syntax::token::Kind;
 
 /// Directives that a body may not hold, each with the way out.
 const REFUSED: &[(&str, &str)] = &[

@@ -3,7 +3,7 @@
 use super::{Parsed, Parser};
 use crate::error::PtxError;
 use crate::syntax::ast::{Init, Operand, Space, Span, Statement, Type, Variable};
-use crate::syntax::lexer::Kind;
+use crate::syntax::token::Kind;
 
 /// What stands between the state space and the name: alignment, vector length, type.
 #[derive(Clone, Copy)]

@@ -1,6 +1,7 @@
 //! Tokens: comments, words, numbers, places.
 
-use super::super::lexer::{Kind, tokens};
+use super::super::lexer::tokens;
+use super::super::token::Kind;
 use super::at;
 
 #[track_caller]

@@ -7,35 +7,17 @@ mod shared;
 pub(crate) use global::unwritten;
 pub(crate) use manner::Manner;
 
-use std::collections::HashMap;
-
+use super::cta_memory::CtaMemory;
+use super::device::Device;
 use super::registers::{LANES, Mask, Registers};
-use super::warp::WarpMemory;
+use super::warp_memory::WarpMemory;
 use crate::counters::Counters;
-use crate::exec::cta::CtaMemory;
 use crate::fault::{FaultKind, Trouble};
 use crate::memory::address::from_generic;
-use crate::memory::global::View;
-use crate::memory::global_race::Fences;
 use crate::memory::shared_race::Party;
 use crate::memory::traffic::lanes;
 use crate::memory::{NO_WORDS, Words};
-use crate::options::Options;
 use crate::syntax::ast::Space;
-
-/// What all CTAs of a launch share.
-#[derive(Debug)]
-pub(crate) struct Device {
-    pub(crate) view: View,
-    pub(crate) fences: Fences,
-    pub(crate) options: Options,
-    /// The kernel's parameters.
-    pub(crate) params: Vec<u8>,
-    /// CTAs along x, y and z.
-    pub(crate) grid: [u32; 3],
-    /// Address and size of the module's variables.
-    pub(crate) variables: HashMap<String, (u64, u64)>,
-}
 
 /// One instruction of one warp at work.
 pub(crate) struct Access<'a> {

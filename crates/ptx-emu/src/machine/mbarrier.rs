@@ -164,7 +164,7 @@ impl Mbarrier {
     }
 
     /// Whether a phase has begun and not ended.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.pending != self.expected || self.bytes != 0
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Manner {
 impl Manner {
     /// Visits the used ones of bytes `from..from + count` in aligned pieces of up to `largest`.
     #[inline(always)]
-    pub(super) fn pieces(
+    pub(crate) fn pieces(
         self,
         from: u32,
         count: u32,

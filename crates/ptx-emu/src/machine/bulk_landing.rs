@@ -1,111 +1,18 @@
-//! Copies on their way: issued by a thread, landed at some later moment that the seed picks.
+//! Bulk copies land, at some later moment that the seed picks.
 
-use std::collections::HashMap;
-
-use super::reduce::Reduce;
-use crate::exec::access::Device;
-use crate::exec::cta::CtaMemory;
+use super::bulk_queue::{BulkCopy, BulkQueue, Issuer, Signal, Target};
+use super::bytes;
+use super::cta_memory::CtaMemory;
+use super::device::Device;
+use super::late::Late;
 use crate::fault::{FaultKind, Trouble};
-use crate::isa::Late;
-use crate::isa::mbarrier;
-use crate::memory::clock::{COPIES, Clock};
+use crate::memory::clock::COPIES;
 use crate::memory::shared_race::Party;
 use crate::random::mix;
 
-/// The copies that the threads of a CTA have issued.
-#[derive(Debug, Default)]
-pub(crate) struct BulkQueue {
-    copies: Vec<BulkCopy>,
-    /// Groups that each thread has committed.
-    committed: HashMap<(usize, u32), u32>,
-    /// The count of copies at which the last one of each thread was read.
-    read: HashMap<(usize, u32), u32>,
-    /// Moments at which copies could land.
-    moments: u64,
-}
-
-/// Who issued a copy.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Issuer {
-    pub(super) rank: usize,
-    pub(super) warp: usize,
-    pub(super) lane: u32,
-    pub(super) line: u32,
-}
-
-/// A copy on its way.
-#[derive(Debug)]
-pub(super) struct BulkCopy {
-    pub(super) by: Issuer,
-    /// What the issuing warp had seen.
-    pub(super) issued: Clock,
-    /// The bytes, once they were read.
-    pub(super) data: Option<Vec<u8>>,
-    /// Where to read them in the issuer's shared memory: offset and size of each piece.
-    pub(super) from: Vec<(u32, u32)>,
-    /// Whether a later write there must have seen the reading.
-    pub(super) guards: bool,
-    pub(super) to: Target,
-}
-
-/// What a copy tells an mbarrier.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Signal {
-    /// So many bytes are there.
-    Bytes(u32),
-    /// One arrival.
-    Arrival,
-}
-
-/// Where a copy goes.
-#[derive(Debug)]
-pub(super) enum Target {
-    /// To these pieces of the shared memory of each of these CTAs, with a signal to the object at an
-    /// offset there.
-    Shared {
-        ranks: Vec<usize>,
-        pieces: Vec<(u32, u32)>,
-        object: u32,
-        signal: Signal,
-        reduce: Option<Reduce>,
-    },
-    /// To these pieces of global memory, as part of a group of the thread once it is committed.
-    Global { pieces: Vec<(u64, u32)>, group: Option<u32>, reduce: Option<Reduce> },
-}
-
-impl BulkQueue {
-    pub(super) fn push(&mut self, copy: BulkCopy) {
-        self.copies.push(copy);
-    }
-
-    /// Puts the copies of a thread that are in no group into a new one.
-    pub(super) fn commit(&mut self, warp: usize, lane: u32) {
-        let committed = self.committed.entry((warp, lane)).or_default();
-        for copy in &mut self.copies {
-            if (copy.by.warp, copy.by.lane) == (warp, lane)
-                && let Target::Global { group: group @ None, .. } = &mut copy.to
-            {
-                *group = Some(*committed);
-            }
-        }
-        *committed += 1;
-    }
-
-    /// A copy of the thread in a group that is not among its `latest` ones.
-    fn overdue(&self, warp: usize, lane: u32, latest: u32, unread: bool) -> Option<usize> {
-        let committed = self.committed.get(&(warp, lane)).copied().unwrap_or(0);
-        self.copies.iter().position(|copy| {
-            (copy.by.warp, copy.by.lane) == (warp, lane)
-                && matches!(copy.to, Target::Global { group: Some(group), .. }
-                    if group + latest < committed)
-                && (!unread || copy.data.is_none())
-        })
-    }
-}
-
 /// Waits until all but the `latest` groups of a thread have been read, or have landed; gives the
 /// count of copies that the thread has then seen.
-pub(super) fn wait_group(
+pub(crate) fn wait_group(
     memory: &mut [CtaMemory],
     device: &Device,
     by: Issuer,
@@ -237,7 +144,7 @@ fn land(copy: &mut BulkCopy, memory: &mut [CtaMemory], device: &Device) -> Resul
                     at += size as usize;
                 }
                 let clock = cta.copies_clock;
-                mbarrier::find(cta, *object)
+                cta.mbarrier(*object)
                     .and_then(|object| match *signal {
                         Signal::Bytes(bytes) => object.complete_bytes(bytes, Some(&clock)),
                         Signal::Arrival => object.arrive(1, Some(&clock)),
@@ -253,7 +160,7 @@ fn land(copy: &mut BulkCopy, memory: &mut [CtaMemory], device: &Device) -> Resul
             let mut at = 0;
             for &(address, size) in pieces.iter().filter(|(_, size)| *size > 0) {
                 let part = &data[at..at + size as usize];
-                super::global::write(device, address, part, reduce.as_ref());
+                bytes::write(device, address, part, reduce.as_ref());
                 at += size as usize;
             }
         }

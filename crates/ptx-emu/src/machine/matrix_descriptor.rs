@@ -7,13 +7,13 @@
 use crate::tensor_map::Swizzle;
 
 /// Bytes of a unit.
-pub(super) const UNIT: u32 = 16;
+pub(crate) const UNIT: u32 = 16;
 /// Bits that mean something: address, leading and stride offset, base offset, swizzle.
 const KNOWN: u64 = 0x3fff | 0x3fff << 16 | 0x3fff << 32 | 7 << 49 | 3 << 62;
 
 /// A decoded descriptor, all in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     start: u32,
     leading: u32,
     stride: u32,
@@ -21,7 +21,7 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    pub(super) fn decode(descriptor: u64) -> Result<Matrix, String> {
+    pub(crate) fn decode(descriptor: u64) -> Result<Matrix, String> {
         let field = |shift: u32| (descriptor >> shift & 0x3fff) as u32 * UNIT;
         let swizzle = match descriptor >> 62 {
             0 => Swizzle::None,
@@ -50,7 +50,7 @@ impl Matrix {
     }
 
     /// Where unit `unit` of row or column `mn` lies, elements running along K.
-    pub(super) fn along_k(&self, mn: u32, unit: u32) -> u32 {
+    pub(crate) fn along_k(&self, mn: u32, unit: u32) -> u32 {
         let (across, step) = match self.swizzle.span() {
             0 => (UNIT, self.leading),
             span => (span, UNIT),
@@ -59,7 +59,7 @@ impl Matrix {
     }
 
     /// Where unit `unit` of step `k` lies, elements running along M or N.
-    pub(super) fn along_mn(&self, unit: u32, k: u32) -> u32 {
+    pub(crate) fn along_mn(&self, unit: u32, k: u32) -> u32 {
         self.at(match self.swizzle.span() {
             0 => unit * self.stride + k % 8 * UNIT + k / 8 * self.leading,
             span => {

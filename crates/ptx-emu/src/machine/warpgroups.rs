@@ -4,19 +4,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::exec::cta::CtaMemory;
 use crate::fault::{FaultKind, Trouble};
-use crate::isa::Late;
 
 /// Warps of a warpgroup.
-pub(super) const WARPS: usize = 4;
+pub(crate) const WARPS: usize = 4;
 
 /// A product as all four warps must see it: line, and descriptors in shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) line: u32,
-    pub(super) a: Option<u64>,
-    pub(super) b: u64,
+pub(crate) struct Entry {
+    pub(crate) line: u32,
+    pub(crate) a: Option<u64>,
+    pub(crate) b: u64,
 }
 
 /// The products of a warpgroup that some warp has still to issue.
@@ -36,7 +34,7 @@ pub(crate) struct Warpgroups {
 
 impl Warpgroups {
     /// A warp issues a product.
-    pub(super) fn issue(&mut self, warp: usize, entry: Entry) -> Result<(), Trouble> {
+    pub(crate) fn issue(&mut self, warp: usize, entry: Entry) -> Result<(), Trouble> {
         let trace = self.traces.entry(warp / WARPS).or_default();
         let number = trace.issued[warp % WARPS];
         match trace.entries.get((number - trace.first) as usize) {
@@ -60,20 +58,14 @@ impl Warpgroups {
         }
         Ok(())
     }
-}
 
-/// All threads have exited: no warp may have left its warpgroup alone.
-pub(crate) fn finish(memory: &[CtaMemory]) -> Result<(), Late> {
-    for (rank, cta) in memory.iter().enumerate() {
-        for (group, trace) in &cta.warpgroups.traces {
-            let Some(entry) = trace.entries.front() else { continue };
+    /// A product that a warp has not issued though others of its warpgroup have: the warp, and the
+    /// line of the product.
+    pub(crate) fn unfinished(&self) -> Option<(usize, u32)> {
+        self.traces.iter().find_map(|(group, trace)| {
+            let entry = trace.entries.front()?;
             let last = trace.issued.iter().position(|issued| *issued == trace.first).unwrap_or(0);
-            let trouble = Trouble::new(
-                FaultKind::BarrierDivergence,
-                "exits without this product of its warpgroup, which needs four whole warps",
-            );
-            return Err(Late { rank, warp: group * WARPS + last, line: entry.line, trouble });
-        }
+            Some((group * WARPS + last, entry.line))
+        })
     }
-    Ok(())
 }

@@ -1,15 +1,15 @@
 //! Global memory, checked and watched for races between CTAs.
 
 use super::{Access, Manner};
-use crate::exec::registers::{LANES, Mask};
 use crate::fault::{FaultKind, Trouble};
+use crate::machine::registers::{LANES, Mask};
 use crate::memory::Words;
 use crate::memory::allocation::Allocation;
 use crate::memory::global_race::{Clash, Touch};
 use crate::memory::traffic::{lanes, sectors};
 
 impl<'a> Access<'a> {
-    pub(super) fn load_global(
+    pub(crate) fn load_global(
         &mut self,
         addresses: &[u64; LANES],
         mask: Mask,
@@ -41,7 +41,7 @@ impl<'a> Access<'a> {
         Ok(())
     }
 
-    pub(super) fn store_global(
+    pub(crate) fn store_global(
         &mut self,
         addresses: &[u64; LANES],
         mask: Mask,
@@ -69,7 +69,7 @@ impl<'a> Access<'a> {
         Ok(())
     }
 
-    pub(super) fn atomic_global(
+    pub(crate) fn atomic_global(
         &mut self,
         addresses: &[u64; LANES],
         mask: Mask,

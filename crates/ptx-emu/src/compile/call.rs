@@ -3,13 +3,13 @@
 //! Parameters in `.param` space share the storage of the caller's variable; those in registers are
 //! copied. A function that calls itself is put in place to a depth; deeper is a fault when it runs.
 
-use super::Lower;
-use super::scope::{Symbol, planes_of};
+use crate::class::Class;
 use crate::error::PtxError;
-use crate::exec::access::Access;
-use crate::exec::registers::{Plane, Registers};
 use crate::fault::{FaultKind, Trouble};
-use crate::program::{Action, Class, Flow};
+use crate::lower::{Lower, Symbol, planes_of};
+use crate::machine::access::Access;
+use crate::machine::registers::{Plane, Registers};
+use crate::program::{Action, Flow};
 use crate::syntax::ast::{Instruction, Operand, Space, Statement, Type, Variable};
 
 /// How often a function that calls itself once may stand inside itself.

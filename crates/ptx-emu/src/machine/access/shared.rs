@@ -1,8 +1,8 @@
 //! Shared memory of the own CTA and of the others of the cluster.
 
 use super::{Access, Manner, put_words, take_words};
-use crate::exec::registers::{LANES, Mask};
 use crate::fault::{FaultKind, Trouble};
+use crate::machine::registers::{LANES, Mask};
 use crate::memory::Words;
 use crate::memory::address::rank_and_offset;
 use crate::memory::traffic::{lanes, wavefronts};
@@ -46,7 +46,7 @@ impl Access<'_> {
         Ok((rank, cta.shared.place(does, offset, bytes, align, lane as u32)?))
     }
 
-    pub(super) fn load_shared(
+    pub(crate) fn load_shared(
         &mut self,
         addresses: &[u64; LANES],
         mask: Mask,
@@ -137,7 +137,7 @@ impl Access<'_> {
         shared.write(offset, from, party, &self.warp.clock)
     }
 
-    pub(super) fn store_shared(
+    pub(crate) fn store_shared(
         &mut self,
         addresses: &[u64; LANES],
         mask: Mask,
@@ -172,7 +172,7 @@ impl Access<'_> {
         Ok(())
     }
 
-    pub(super) fn atomic_shared(
+    pub(crate) fn atomic_shared(
         &mut self,
         addresses: &[u64; LANES],
         mask: Mask,

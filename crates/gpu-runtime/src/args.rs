@@ -10,7 +10,8 @@ use std::ffi::c_void;
 use bytemuck::Pod;
 use half::{bf16, f16};
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::memory::buffer::DeviceBuffer;
 use crate::memory::slice::{DeviceSlice, DeviceSliceMut};
 use crate::ptx_text::{Entry, Param, ParamKind};

@@ -10,6 +10,7 @@
 
 mod descriptors;
 mod shape;
+mod status;
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -23,7 +24,9 @@ use sealed::Sealed;
 
 use crate::blas::descriptors::{Layout, Operation, Preference};
 pub use crate::blas::shape::Matmul;
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::blas::status::check;
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::memory::buffer::DeviceBuffer;
 use crate::memory::slice::{DeviceSlice, DeviceSliceMut};
 use crate::stream::Stream;
@@ -276,13 +279,6 @@ pub(crate) fn missing_symbols() -> Vec<&'static str> {
         unsafe { library.get::<unsafe extern "C" fn()>(name.as_bytes()) }.is_ok()
     };
     SYMBOLS.iter().copied().filter(|name| !exported(name)).collect()
-}
-
-fn check(place: &str, status: lt::cublasStatus_t) -> Result<()> {
-    match status {
-        lt::cublasStatus_t::CUBLAS_STATUS_SUCCESS => Ok(()),
-        _ => Err(GpuError::new(ErrorKind::Blas, place, format!("{status:?}"))),
-    }
 }
 
 /// The largest power of two, at most 256, that divides an address.

@@ -1,16 +1,16 @@
 //! A device that is open: its context, its facts, and what hangs on it.
 
-use std::collections::HashMap;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::sys;
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
 use crate::facts::DeviceFacts;
+use crate::kind::ErrorKind;
 use crate::library::check;
+use crate::loaded::Modules;
 use crate::memory::pool::{MemoryStats, Pool};
-use crate::module::Loaded;
 use crate::probe::{probe, raw_device, too_old};
 use crate::trace::Trace;
 use crate::versions::COMPUTE_FLOOR;
@@ -61,7 +61,7 @@ struct Inner {
     facts: DeviceFacts,
     options: DeviceOptions,
     pool: Pool,
-    modules: Mutex<HashMap<Box<str>, Arc<Loaded>>>,
+    modules: Mutex<Modules>,
     trace: Trace,
 }
 
@@ -218,7 +218,7 @@ impl Device {
         &self.0.pool
     }
 
-    pub(crate) fn modules(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Loaded>>> {
+    pub(crate) fn modules(&self) -> MutexGuard<'_, Modules> {
         self.0.modules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,10 +234,7 @@ impl Drop for Inner {
     /// Errors are dropped: after a fault, which was reported, every call fails.
     fn drop(&mut self) {
         if self.bind().is_ok() {
-            let modules = self.modules.get_mut().unwrap_or_else(PoisonError::into_inner);
-            for loaded in modules.values() {
-                loaded.unload();
-            }
+            self.modules.get_mut().unwrap_or_else(PoisonError::into_inner).unload();
             self.pool.destroy();
         }
         // SAFETY: retained once, released once; nothing that uses the context is left.

@@ -107,6 +107,41 @@ impl Event {
     }
 }
 
+impl Stream {
+    /// Marks the present end of the stream's work, with the time when it is reached.
+    ///
+    /// # Errors
+    ///
+    /// When the driver refuses.
+    pub fn record(&self) -> Result<Event> {
+        let event = Event::timed(self.device())?;
+        event.record(self)?;
+        Ok(event)
+    }
+
+    /// Work put on this stream from now on waits for the event.
+    ///
+    /// # Errors
+    ///
+    /// When the driver refuses.
+    pub fn wait(&self, event: &Event) -> Result<()> {
+        self.bind()?;
+        // SAFETY: stream and event are alive; flags are 0.
+        self.check("stream wait", unsafe { sys::cuStreamWaitEvent(self.raw(), event.raw(), 0) })
+    }
+
+    /// Work put on this stream from now on waits for all work on the other one.
+    ///
+    /// # Errors
+    ///
+    /// When the driver refuses.
+    pub fn wait_for(&self, other: &Stream) -> Result<()> {
+        let event = Event::untimed(other.device())?;
+        event.record(other)?;
+        self.wait(&event)
+    }
+}
+
 impl std::fmt::Debug for Event {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Event({:?})", self.device)

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use cudarc::driver::sys;
 
 use crate::device::Device;
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::stream::Stream;
 
 /// Recorded work, ready to run.

@@ -4,85 +4,59 @@ mod config;
 
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use cudarc::driver::sys::{self, CUfunction_attribute as Attribute};
 
 use crate::args::{Arg, check_args};
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
 use crate::kernel::config::{Attributes, config};
+use crate::kind::ErrorKind;
 use crate::launch::Launch;
 use crate::library::check;
+use crate::loaded::{Function, KernelAttributes};
 use crate::module::Module;
-use crate::ptx_text::{Entry, Param};
+use crate::ptx_text::Param;
 use crate::stream::Stream;
 
 /// A kernel of a module. Clones share it.
 #[derive(Clone)]
-pub struct Kernel(Arc<Inner>);
-
-struct Inner {
+pub struct Kernel {
     module: Module,
-    raw: sys::CUfunction,
-    name: Arc<str>,
-    entry: Entry,
-    attributes: KernelAttributes,
-    /// Bytes of dynamic shared memory that a launch may ask for.
-    shared_limit: AtomicU32,
+    function: Arc<Function>,
 }
 
-// SAFETY: the handle is the driver's and may be used from any thread.
-unsafe impl Send for Inner {}
-// SAFETY: as above.
-unsafe impl Sync for Inner {}
-
-/// What the assembler made of a kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KernelAttributes {
-    /// Registers a thread.
-    pub registers: u32,
-    /// Bytes of local memory a thread: spills and arrays.
-    pub local_bytes: u32,
-    /// Bytes of static shared memory a block.
-    pub static_shared: u32,
-    /// Threads of a block, at most, with these registers and `.maxntid`.
-    pub max_threads: u32,
+impl Module {
+    /// The kernel of that name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, naming the kernels that there are.
+    pub fn kernel(&self, name: &str) -> Result<Kernel> {
+        self.device().bind()?;
+        Ok(Kernel { module: self.clone(), function: self.loaded.function(name)? })
+    }
 }
 
 impl Kernel {
-    pub(crate) fn new(module: Module, raw: sys::CUfunction, entry: Entry) -> Result<Kernel> {
-        let get = |which| attribute(&entry.name, raw, which);
-        let attributes = KernelAttributes {
-            registers: get(Attribute::CU_FUNC_ATTRIBUTE_NUM_REGS)?,
-            local_bytes: get(Attribute::CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?,
-            static_shared: get(Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)?,
-            max_threads: get(Attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?,
-        };
-        let limit = get(Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)?;
-        let name = entry.name.as_str().into();
-        let shared_limit = AtomicU32::new(limit);
-        Ok(Kernel(Arc::new(Inner { module, raw, name, entry, attributes, shared_limit })))
-    }
-
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.function.name
     }
 
     /// Its parameters, as the PTX text declares them.
     pub fn params(&self) -> &[Param] {
-        &self.0.entry.params
+        &self.function.entry.params
     }
 
     /// The module it is in.
     pub fn module(&self) -> &Module {
-        &self.0.module
+        &self.module
     }
 
     /// Registers, local and shared memory, threads.
     pub fn attributes(&self) -> KernelAttributes {
-        self.0.attributes
+        self.function.attributes
     }
 
     /// Lets launches ask for up to `bytes` of dynamic shared memory.
@@ -94,8 +68,8 @@ impl Kernel {
     ///
     /// `Launch` when static and dynamic part together are over the device's limit.
     pub fn set_dynamic_shared(&self, bytes: u32) -> Result<()> {
-        let most = self.0.module.device().facts().shared_per_block_optin;
-        let fixed = self.0.attributes.static_shared;
+        let most = self.module.device().facts().shared_per_block_optin;
+        let fixed = self.function.attributes.static_shared;
         if bytes > most.saturating_sub(fixed) {
             let detail = format!(
                 "{bytes} bytes of dynamic shared memory beside {fixed} static ones, \
@@ -106,7 +80,7 @@ impl Kernel {
         }
         let value = i32::try_from(bytes).expect("a device has less than 2 GiB of shared memory");
         self.set(Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, value)?;
-        self.0.shared_limit.store(bytes, Ordering::Relaxed);
+        self.function.shared_limit.store(bytes, Ordering::Relaxed);
         Ok(())
     }
 
@@ -125,14 +99,14 @@ impl Kernel {
     ///
     /// When the driver refuses the shape.
     pub fn blocks_per_sm(&self, block_threads: u32, dynamic_shared: u32) -> Result<u32> {
-        self.0.module.device().bind()?;
+        self.module.device().bind()?;
         let mut blocks = 0;
         let threads = i32::try_from(block_threads).unwrap_or(i32::MAX);
         // SAFETY: the function is loaded; the driver writes one int.
         let status = unsafe {
             sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(
                 &raw mut blocks,
-                self.0.raw,
+                self.function.raw,
                 threads,
                 dynamic_shared as usize,
             )
@@ -147,7 +121,7 @@ impl Kernel {
     ///
     /// When the driver refuses the shape.
     pub fn cooperative_blocks(&self, block_threads: u32, dynamic_shared: u32) -> Result<u32> {
-        let sms = self.0.module.device().facts().sm_count;
+        let sms = self.module.device().facts().sm_count;
         Ok(self.blocks_per_sm(block_threads, dynamic_shared)? * sms)
     }
 
@@ -162,14 +136,18 @@ impl Kernel {
             return Err(GpuError::new(ErrorKind::Launch, self.name(), detail));
         }
         self.check(launch)?;
-        self.0.module.device().bind()?;
+        self.module.device().bind()?;
         let mut clusters = 0;
         let mut attributes = Attributes::of(launch);
         let config = config(launch, ptr::null_mut(), &mut attributes);
         // SAFETY: the function is loaded; the configuration and its attributes live over the
         // call; the driver writes one int.
         let status = unsafe {
-            sys::cuOccupancyMaxActiveClusters(&raw mut clusters, self.0.raw, &raw const config)
+            sys::cuOccupancyMaxActiveClusters(
+                &raw mut clusters,
+                self.function.raw,
+                &raw const config,
+            )
         };
         check(self.name(), status).map_err(|error| error.or_kind(ErrorKind::Launch))?;
         Ok(u32::try_from(clusters).unwrap_or(0))
@@ -197,9 +175,9 @@ impl Kernel {
     ///
     /// None of this can be checked from the parameter list, hence `unsafe`.
     pub unsafe fn launch(&self, stream: &Stream, launch: &Launch, args: &[Arg<'_>]) -> Result<()> {
-        check_args(&self.0.entry, args)?;
+        check_args(&self.function.entry, args)?;
         self.check(launch)?;
-        let device = self.0.module.device();
+        let device = self.module.device();
         if !device.is_same(stream.device()) {
             let (want, got) = (device.ordinal(), stream.device().ordinal());
             let detail = format!("the stream is on cuda:{got}, expected cuda:{want}");
@@ -216,45 +194,38 @@ impl Kernel {
         let status = unsafe {
             sys::cuLaunchKernelEx(
                 &raw const config,
-                self.0.raw,
+                self.function.raw,
                 values.as_mut_ptr(),
                 ptr::null_mut(),
             )
         };
         stream.check(self.name(), status).map_err(|error| error.or_kind(ErrorKind::Launch))?;
-        stream.launched(&self.0.name)
+        stream.launched(&self.function.name)
     }
 
     fn check(&self, launch: &Launch) -> Result<()> {
-        let facts = self.0.module.device().facts();
-        let mut limit = self.0.shared_limit.load(Ordering::Relaxed);
+        let facts = self.module.device().facts();
+        let mut limit = self.function.shared_limit.load(Ordering::Relaxed);
         if launch.dynamic_shared > limit {
             // Another handle of the same kernel may have raised it.
             let which = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            self.0.module.device().bind()?;
-            limit = attribute(self.name(), self.0.raw, which)?;
-            self.0.shared_limit.store(limit, Ordering::Relaxed);
+            self.module.device().bind()?;
+            limit = self.function.attribute(which)?;
+            self.function.shared_limit.store(limit, Ordering::Relaxed);
         }
-        launch.check(self.name(), facts, self.0.attributes.max_threads, limit)
+        launch.check(self.name(), facts, self.function.attributes.max_threads, limit)
     }
 
     fn set(&self, which: Attribute, value: i32) -> Result<()> {
-        self.0.module.device().bind()?;
+        self.module.device().bind()?;
         // SAFETY: the function is loaded.
-        let status = unsafe { sys::cuFuncSetAttribute(self.0.raw, which, value) };
+        let status = unsafe { sys::cuFuncSetAttribute(self.function.raw, which, value) };
         check(self.name(), status).map_err(|error| error.or_kind(ErrorKind::Launch))
     }
 }
 
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Kernel({}, {:?})", self.name(), self.0.attributes)
+        write!(f, "Kernel({}, {:?})", self.name(), self.function.attributes)
     }
-}
-
-fn attribute(kernel: &str, function: sys::CUfunction, which: Attribute) -> Result<u32> {
-    let mut value = 0;
-    // SAFETY: the function is loaded; the driver writes one int.
-    check(kernel, unsafe { sys::cuFuncGetAttribute(&raw mut value, which, function) })?;
-    Ok(u32::try_from(value).unwrap_or(0))
 }

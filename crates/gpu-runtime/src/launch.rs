@@ -1,7 +1,8 @@
 //! The shape of a launch, and the check of it against kernel and device.
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
 use crate::facts::DeviceFacts;
+use crate::kind::ErrorKind;
 
 /// Grid, block, shared memory and mode of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use std::ffi::CStr;
 
 use cudarc::driver::sys;
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 
 /// What the probe itself calls; every driver since CUDA 6 has them.
 pub(crate) const BASE: &[&str] = &[

@@ -1,5 +1,6 @@
 //! Device memory: a pool, buffers that own, slices that borrow, and pinned host memory.
 
+mod block;
 pub(crate) mod buffer;
 mod copy;
 pub(crate) mod pinned;

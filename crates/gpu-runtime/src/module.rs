@@ -7,9 +7,9 @@ use std::sync::Arc;
 use cudarc::driver::sys::{self, CUjit_option as Option_};
 
 use crate::device::Device;
-use crate::error::{ErrorKind, GpuError, Result};
-use crate::kernel::Kernel;
-use crate::library::check;
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
+use crate::loaded::Loaded;
 use crate::ptx_text::PtxText;
 
 /// Room for the assembler's complaints; more is cut off by the driver.
@@ -19,27 +19,7 @@ const LOG_BYTES: usize = 8192;
 #[derive(Clone)]
 pub struct Module {
     device: Device,
-    loaded: Arc<Loaded>,
-}
-
-/// A module of the driver, which lives as long as its device.
-pub(crate) struct Loaded {
-    raw: sys::CUmodule,
-    name: String,
-    text: PtxText,
-}
-
-// SAFETY: the handle is the driver's and may be used from any thread.
-unsafe impl Send for Loaded {}
-// SAFETY: as above.
-unsafe impl Sync for Loaded {}
-
-impl Loaded {
-    /// Unloads the module; called once, when its device closes.
-    pub(crate) fn unload(&self) {
-        // SAFETY: loaded once, and the device that owns it has no user left.
-        let _ = unsafe { sys::cuModuleUnload(self.raw) };
-    }
+    pub(crate) loaded: Arc<Loaded>,
 }
 
 impl Module {
@@ -54,50 +34,46 @@ impl Module {
     /// file is for other hardware, `Jit` with the assembler's log when it refuses the text.
     pub fn load_ptx(device: &Device, name: &str, source: &str) -> Result<Module> {
         let mut modules = device.modules();
-        if let Some(loaded) = modules.get(source) {
-            return Ok(Module { device: device.clone(), loaded: Arc::clone(loaded) });
+        let loaded = match modules.by_text(source) {
+            Some(loaded) => loaded,
+            None => modules.keep(source, Module::assemble(device, name, source)?),
+        };
+        Ok(Module { device: device.clone(), loaded })
+    }
+
+    /// As [`Module::load_ptx`], for text that is part of the program: it is found again by its
+    /// address, without a look at the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::load_ptx`].
+    pub fn load_static(device: &Device, name: &str, source: &'static str) -> Result<Module> {
+        if let Some(loaded) = device.modules().by_address(source) {
+            return Ok(Module { device: device.clone(), loaded });
         }
+        let module = Module::load_ptx(device, name, source)?;
+        device.modules().keep_address(source, &module.loaded);
+        Ok(module)
+    }
+
+    fn assemble(device: &Device, name: &str, source: &str) -> Result<Loaded> {
         let text = PtxText::parse(name, source)?;
         let facts = device.facts();
         text.check_version(name, facts.driver)?;
         text.check_target(name, facts.compute_capability)?;
         device.bind()?;
         let raw = assemble(device, name, source)?;
-        let loaded = Arc::new(Loaded { raw, name: name.to_owned(), text });
-        modules.insert(source.into(), Arc::clone(&loaded));
-        Ok(Module { device: device.clone(), loaded })
-    }
-
-    /// The kernel of that name.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`, naming the kernels that there are.
-    pub fn kernel(&self, name: &str) -> Result<Kernel> {
-        let Loaded { raw, name: file, text } = &*self.loaded;
-        let Some(entry) = text.entry(name) else {
-            let known: Vec<String> =
-                text.entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
-            let detail = format!("no kernel `{name}`, the file has {}", known.join(", "));
-            return Err(GpuError::new(ErrorKind::NotFound, file.as_str(), detail));
-        };
-        let symbol = CString::new(name).expect("the text has no NUL, so the name has none");
-        self.device.bind()?;
-        let mut function = ptr::null_mut();
-        // SAFETY: the module is loaded, the name ends with a NUL; the driver writes one handle.
-        let status = unsafe { sys::cuModuleGetFunction(&raw mut function, *raw, symbol.as_ptr()) };
-        check(&format!("{file}: `{name}`"), status)?;
-        Kernel::new(self.clone(), function, entry.clone())
+        Ok(Loaded::new(raw, name, text))
     }
 
     /// The name it was loaded under.
     pub fn name(&self) -> &str {
-        &self.loaded.name
+        self.loaded.name()
     }
 
     /// Header and parameter lists of the text.
     pub fn text(&self) -> &PtxText {
-        &self.loaded.text
+        self.loaded.text()
     }
 
     /// The device it was assembled for.

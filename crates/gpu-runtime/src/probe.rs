@@ -7,7 +7,8 @@ use std::ffi::CStr;
 
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::library::{self, Library, check};
 use crate::versions::{COMPUTE_FLOOR, ComputeCapability, CudaVersion, DRIVER_FLOOR};
 

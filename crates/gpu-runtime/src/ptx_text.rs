@@ -3,7 +3,8 @@
 //! This is no assembler. It reads the header and the parameter lists, so that a launch can be
 //! checked and a file that the driver or the device cannot take is refused in plain words.
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::versions::{ComputeCapability, CudaVersion, PtxVersion, first_cuda_for};
 
 /// Header and kernels of a PTX file.

@@ -1,6 +1,6 @@
 //! The driver's status numbers: which kind of error each is, and what a user can try.
 
-use crate::error::ErrorKind;
+use crate::kind::ErrorKind;
 
 /// Work is still pending: the answer of a query, not an error.
 pub(crate) const NOT_READY: u32 = 600;

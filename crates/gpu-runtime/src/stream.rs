@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cudarc::driver::sys;
 
 use crate::device::Device;
-use crate::error::{ErrorKind, GpuError, Result};
-use crate::event::Event;
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::status::NOT_READY;
 
 /// A queue of work on a device. Clones share it.
@@ -106,39 +106,6 @@ impl Stream {
         }
         self.check("stream query", status)?;
         Ok(true)
-    }
-
-    /// Marks the present end of the stream's work, with the time when it is reached.
-    ///
-    /// # Errors
-    ///
-    /// When the driver refuses.
-    pub fn record(&self) -> Result<Event> {
-        let event = Event::timed(&self.0.device)?;
-        event.record(self)?;
-        Ok(event)
-    }
-
-    /// Work put on this stream from now on waits for the event.
-    ///
-    /// # Errors
-    ///
-    /// When the driver refuses.
-    pub fn wait(&self, event: &Event) -> Result<()> {
-        self.bind()?;
-        // SAFETY: stream and event are alive; flags are 0.
-        self.check("stream wait", unsafe { sys::cuStreamWaitEvent(self.0.raw, event.raw(), 0) })
-    }
-
-    /// Work put on this stream from now on waits for all work on the other one.
-    ///
-    /// # Errors
-    ///
-    /// When the driver refuses.
-    pub fn wait_for(&self, other: &Stream) -> Result<()> {
-        let event = Event::untimed(&other.0.device)?;
-        event.record(other)?;
-        self.wait(&event)
     }
 
     /// Whether work put on this stream is recorded into a graph and not run.

@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
     /// The kernel on this device, assembled where it is not yet.
     pub fn kernel(&self, variant: &Variant) -> Result<Kernel> {
         let file = format!("{}.ptx", variant.name);
-        let module = self.gpu(Module::load_ptx(self.stream.device(), &file, variant.ptx))?;
+        let module = self.gpu(Module::load_static(self.stream.device(), &file, variant.ptx))?;
         self.gpu(module.kernel(variant.name))
     }
 

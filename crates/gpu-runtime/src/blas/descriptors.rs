@@ -5,7 +5,7 @@ use std::ptr;
 
 use cudarc::cublaslt::sys as lt;
 
-use super::check;
+use super::status::check;
 use crate::error::Result;
 
 macro_rules! descriptor {

@@ -1,6 +1,7 @@
 //! The shape of a product.
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 
 /// A product C = alpha op(A) op(B) + beta C, or a batch of them, all row-major and packed.
 #[derive(Debug, Clone, Copy, PartialEq)]

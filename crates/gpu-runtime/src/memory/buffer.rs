@@ -5,7 +5,9 @@ use std::ops::RangeBounds;
 
 use bytemuck::Pod;
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
+use crate::memory::block::Block;
 use crate::memory::slice::{DeviceSlice, DeviceSliceMut};
 use crate::stream::Stream;
 
@@ -15,8 +17,7 @@ use crate::stream::Stream;
 /// stream's order. Work of other streams that uses it must be ordered by the caller: after the
 /// buffer is made and filled, and before it is dropped ([`Stream::wait_for`]).
 pub struct DeviceBuffer<T: Pod> {
-    stream: Stream,
-    address: u64,
+    block: Block,
     len: usize,
     _values: PhantomData<T>,
 }
@@ -32,11 +33,7 @@ impl<T: Pod> DeviceBuffer<T> {
             let detail = format!("{len} values of {} bytes, over usize", size_of::<T>());
             return Err(GpuError::new(ErrorKind::OutOfMemory, "allocation", detail));
         };
-        let address = match bytes {
-            0 => 0,
-            _ => stream.device().pool().alloc(stream, bytes)?,
-        };
-        Ok(DeviceBuffer { stream: stream.clone(), address, len, _values: PhantomData })
+        Ok(DeviceBuffer { block: Block::take(stream, bytes)?, len, _values: PhantomData })
     }
 
     /// Memory full of zero bytes.
@@ -78,24 +75,24 @@ impl<T: Pod> DeviceBuffer<T> {
 
     /// The stream it belongs to.
     pub fn stream(&self) -> &Stream {
-        &self.stream
+        self.block.stream()
     }
 
     /// The device address of the first value; 0 for an empty buffer.
     pub fn address(&self) -> u64 {
-        self.address
+        self.block.address()
     }
 
     /// All of it, to read.
     pub fn as_slice(&self) -> DeviceSlice<'_, T> {
         // SAFETY: the buffer is alive as long as the borrow.
-        unsafe { DeviceSlice::from_raw(self.address, self.len) }
+        unsafe { DeviceSlice::from_raw(self.address(), self.len) }
     }
 
     /// All of it, to write.
     pub fn as_slice_mut(&mut self) -> DeviceSliceMut<'_, T> {
         // SAFETY: the buffer is alive and borrowed mutably as long as the slice.
-        unsafe { DeviceSliceMut::from_raw(self.address, self.len) }
+        unsafe { DeviceSliceMut::from_raw(self.address(), self.len) }
     }
 
     /// A part of it, to read.
@@ -122,7 +119,7 @@ impl<T: Pod> DeviceBuffer<T> {
     ///
     /// `Fault` when a kernel before it failed; `Capture` while the stream is captured.
     pub fn to_vec(&self) -> Result<Vec<T>> {
-        self.as_slice().to_vec(&self.stream)
+        self.as_slice().to_vec(self.stream())
     }
 
     /// Copies host values into it, on the buffer's own stream. Returns when they are copied.
@@ -131,7 +128,7 @@ impl<T: Pod> DeviceBuffer<T> {
     ///
     /// `Argument` when the lengths differ, else as [`DeviceBuffer::to_vec`].
     pub fn copy_from_slice(&mut self, values: &[T]) -> Result<()> {
-        let stream = self.stream.clone();
+        let stream = self.stream().clone();
         self.as_slice_mut().copy_from_slice(&stream, values)
     }
 }
@@ -151,17 +148,6 @@ impl<'a, T: Pod> From<&'a mut DeviceBuffer<T>> for DeviceSliceMut<'a, T> {
 impl<T: Pod> std::fmt::Debug for DeviceBuffer<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ty = std::any::type_name::<T>();
-        write!(f, "DeviceBuffer<{ty}>({} at {:#x})", self.len, self.address)
-    }
-}
-
-impl<T: Pod> Drop for DeviceBuffer<T> {
-    fn drop(&mut self) {
-        if self.address != 0 {
-            let bytes = self.bytes();
-            // SAFETY: allocated with this size and given back once; that other streams are done
-            // is the promise of the `unsafe` launches that used it there.
-            unsafe { self.stream.device().pool().free(&self.stream, self.address, bytes) };
-        }
+        write!(f, "DeviceBuffer<{ty}>({} at {:#x})", self.len, self.address())
     }
 }

@@ -6,7 +6,8 @@
 use bytemuck::Pod;
 use cudarc::driver::sys;
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::memory::pinned::PinnedBuffer;
 use crate::memory::slice::{DeviceSlice, DeviceSliceMut};
 use crate::stream::Stream;

@@ -12,8 +12,9 @@ use bytemuck::Pod;
 use cudarc::driver::sys;
 
 use crate::device::Device;
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
 use crate::event::Event;
+use crate::kind::ErrorKind;
 use crate::stream::Stream;
 
 /// `len` values of type `T` in pinned host memory.

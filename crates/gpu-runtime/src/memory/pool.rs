@@ -1,18 +1,16 @@
-//! Where buffers get their memory: a pool in stream order, or plain allocations.
+//! The memory of a device: a pool, or plain allocations.
 //!
-//! With a pool, taking and giving back memory is work on a stream like any other: a buffer can
-//! be dropped while kernels that use it are still queued, and its memory serves the next buffer
-//! without a wait. The pool keeps what is given back until [`crate::Device::trim_memory`].
+//! The pool keeps what is given back until [`crate::Device::trim_memory`].
 
+use std::any::Any;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::sys::{self, CUmemPool_attribute as Attribute};
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::Result;
 use crate::library::check;
-use crate::stream::Stream;
 
 /// How much memory a device's buffers use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +32,9 @@ pub(crate) struct Pool {
     handle: Option<sys::CUmemoryPool>,
     in_use: AtomicUsize,
     peak: AtomicUsize,
-    /// Buffers dropped while their stream was captured: a graph must not free them.
-    deferred: Mutex<Vec<Deferred>>,
-}
-
-struct Deferred {
-    stream: Stream,
-    address: u64,
-    bytes: usize,
+    /// What was dropped while its stream was captured, since a graph must not free it: it gives its
+    /// memory back when it is dropped for good.
+    deferred: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Pool {
@@ -80,71 +73,48 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Takes `bytes` > 0 bytes, in the order of the stream.
-    ///
-    /// When the device is full, waits for it, gives back what the pool keeps, and tries again.
-    pub(crate) fn alloc(&self, stream: &Stream, bytes: usize) -> Result<u64> {
-        stream.refuse_in_capture("allocation")?;
-        self.release_deferred();
-        let address = match self.take(stream, bytes) {
-            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
-                stream.device().trim_memory(0)?;
-                self.take(stream, bytes).map_err(|error| self.explain(error, stream, bytes))?
-            }
-            other => other?,
-        };
-        let now = self.in_use.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.peak.fetch_max(now, Ordering::Relaxed);
-        Ok(address)
-    }
-
-    fn take(&self, stream: &Stream, bytes: usize) -> Result<u64> {
-        stream.bind()?;
+    /// Takes `bytes` > 0 bytes, in the order of the stream: status and address. The context is
+    /// current.
+    pub(super) fn take(&self, stream: sys::CUstream, bytes: usize) -> (sys::CUresult, u64) {
         let mut address = 0;
         let status = match self.handle {
             // SAFETY: pool and stream are alive; the driver writes one address.
             Some(pool) => unsafe {
-                sys::cuMemAllocFromPoolAsync(&raw mut address, bytes, pool, stream.raw())
+                sys::cuMemAllocFromPoolAsync(&raw mut address, bytes, pool, stream)
             },
             // SAFETY: the context is current; the driver writes one address.
             None => unsafe { sys::cuMemAlloc_v2(&raw mut address, bytes) },
         };
-        stream.check("allocation", status)?;
-        Ok(address)
+        (status, address)
     }
 
-    /// Says how full the device is.
-    fn explain(&self, error: GpuError, stream: &Stream, bytes: usize) -> GpuError {
-        let mine = self.in_use.load(Ordering::Relaxed);
-        match stream.device().free_memory() {
-            Ok((free, total)) => error.more(&shortage(bytes, free, total, mine)),
-            Err(_) => error,
-        }
+    /// Counts bytes that were taken.
+    pub(super) fn count(&self, bytes: usize) {
+        let now = self.in_use.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// Gives memory back, in the order of the stream. Errors are dropped: they follow a fault.
+    /// Bytes in buffers.
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// Gives counted memory back, in the order of the stream. Errors are dropped: they follow a
+    /// fault.
     ///
     /// # Safety
     ///
-    /// `address` came from [`Pool::alloc`] with this size and is given back once; work on other
-    /// streams that uses it comes before, in the order of `stream`.
-    pub(crate) unsafe fn free(&self, stream: &Stream, address: u64, bytes: usize) {
-        match stream.is_capturing() {
-            Ok(false) => self.give_back(stream, address, bytes),
-            Ok(true) => self.deferred().push(Deferred { stream: stream.clone(), address, bytes }),
-            Err(_) => {}
-        }
-    }
-
-    fn give_back(&self, stream: &Stream, address: u64, bytes: usize) {
+    /// `address` came from [`Pool::take`] with this size, is given back once, and has no user that
+    /// does not come before in the order of the stream, which is alive.
+    pub(super) unsafe fn give_back(&self, stream: sys::CUstream, address: u64, bytes: usize) {
         match self.handle {
-            // SAFETY: by `free`'s contract.
-            Some(_) => drop(unsafe { sys::cuMemFreeAsync(address, stream.raw()) }),
+            // SAFETY: the caller's promise.
+            Some(_) => drop(unsafe { sys::cuMemFreeAsync(address, stream) }),
             None => {
                 // Plain memory is not given back in stream order, so wait for its last user.
-                // SAFETY: the stream is alive; the rest by `free`'s contract.
+                // SAFETY: the caller's promise.
                 unsafe {
-                    let _ = sys::cuStreamSynchronize(stream.raw());
+                    let _ = sys::cuStreamSynchronize(stream);
                     let _ = sys::cuMemFree_v2(address);
                 }
             }
@@ -152,13 +122,15 @@ impl Pool {
         self.in_use.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Gives back buffers that were dropped in a capture, once their stream runs again.
+    /// Keeps a value until nothing is captured.
+    pub(super) fn defer(&self, value: Box<dyn Any + Send>) {
+        self.deferred().push(value);
+    }
+
+    /// Drops what was kept. What is still captured comes back.
     pub(crate) fn release_deferred(&self) {
         let waiting = std::mem::take(&mut *self.deferred());
-        for Deferred { stream, address, bytes } in waiting {
-            // SAFETY: the promise that was made to `free` when it put this off.
-            unsafe { self.free(&stream, address, bytes) };
-        }
+        drop(waiting);
     }
 
     pub(crate) fn trim(&self, keep_bytes: usize) -> Result<()> {
@@ -200,38 +172,14 @@ impl Pool {
         }
     }
 
-    fn deferred(&self) -> MutexGuard<'_, Vec<Deferred>> {
+    fn deferred(&self) -> MutexGuard<'_, Vec<Box<dyn Any + Send>>> {
         self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn shortage(bytes: usize, free: usize, total: usize, mine: usize) -> String {
-    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    let others = total.saturating_sub(free).saturating_sub(mine);
-    format!(
-        "; asked for {} MiB, {} of {} MiB are free, {} are in this program's buffers, {} elsewhere",
-        mib(bytes),
-        mib(free),
-        mib(total),
-        mib(mine),
-        mib(others)
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_shortage_says_who_has_the_memory() {
-        let mib = 1 << 20;
-        assert_eq!(
-            shortage(100 * mib, 40 * mib, 1000 * mib, 900 * mib),
-            "; asked for 100 MiB, 40 of 1000 MiB are free, 900 are in this program's buffers, \
-             60 elsewhere"
-        );
-        assert!(shortage(1, 0, 0, 5).ends_with("0 elsewhere"));
-    }
 
     #[test]
     fn plain_allocations_hold_what_they_use() {

@@ -5,7 +5,8 @@ use std::ops::{Bound, RangeBounds};
 
 use bytemuck::Pod;
 
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 
 /// Device memory that is borrowed to read.
 #[derive(Debug)]

@@ -64,6 +64,8 @@ fn a_text_is_assembled_once() {
     let first = Module::load_ptx(&device, "a.ptx", common::AFFINE).unwrap();
     let again = Module::load_ptx(&device, "b.ptx", common::AFFINE).unwrap();
     let other = Module::load_ptx(&device, "c.ptx", common::REVERSE).unwrap();
+    let by_address = Module::load_static(&device, "d.ptx", common::AFFINE).unwrap();
+    assert_eq!(by_address.name(), "a.ptx");
     assert!(std::ptr::eq(first.text(), again.text()));
     assert!(!std::ptr::eq(first.text(), other.text()));
     assert_eq!(again.name(), "a.ptx");

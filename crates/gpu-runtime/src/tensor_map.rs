@@ -16,7 +16,8 @@ use half::{bf16, f16};
 
 use crate::args::Arg;
 use crate::device::Device;
-use crate::error::{ErrorKind, GpuError, Result};
+use crate::error::{GpuError, Result};
+use crate::kind::ErrorKind;
 use crate::tensor_map::sealed::Sealed;
 
 /// Axes of a tensor, at most.

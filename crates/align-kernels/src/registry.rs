@@ -40,6 +40,13 @@ registry! {
     COLUMN_SUMS = "sinkhorn", "plan_column_sums_v1_f32";
     VALUE = "sinkhorn", "sinkhorn_value_v1_f32";
     GRADIENT = "sinkhorn", "plan_gradient_v1_f32";
+    PULL = "sinkhorn", "plan_pull_v1_f32";
+    OWN_PULL = "sinkhorn", "own_pull_v1_f32";
+    FINISH = "sinkhorn", "gradient_finish_v1_f32";
+    DIVIDE = "sinkhorn", "divide_rows_v1_f32";
+    AVERAGE = "sinkhorn", "sinkhorn_average_v1_f32";
+    BOXES = "sinkhorn", "cloud_boxes_v1";
+    DIAMETERS = "sinkhorn", "pair_diameters_v1_f64";
 }
 
 #[cfg(test)]

@@ -126,6 +126,23 @@ impl Layout {
         Ok(Self { pairs, cost_starts, pad, chunks, rows, columns })
     }
 
+    /// Problems of items with themselves: `tasks` names the item of each, those of one item together, in
+    /// the order of `items`, the layout of the cloud with itself. They share the costs of `items`, and so
+    /// have no chunk.
+    pub fn own(op: &'static str, items: &Self, tasks: &[usize]) -> Result<Self> {
+        let (mut pairs, mut rows) = (Vec::new(), 0usize);
+        for &item in tasks {
+            let [x, n, y, m, low, high, ..] = items.pairs[item];
+            let start = extent(op, "the rows of all own problems", rows, MOST_ROWS)?;
+            pairs.push([x, n, y, m, low, high, start, start]);
+            rows += n as usize;
+        }
+        extent(op, "the number of own problems", pairs.len(), MOST_ROWS)?;
+        let rows = extent(op, "the rows of all own problems", rows, MOST_ROWS)?;
+        let (cost_starts, chunks) = (Vec::new(), Vec::new());
+        Ok(Self { pairs, cost_starts, pad: items.pad, chunks, rows, columns: rows })
+    }
+
     /// Values in the largest chunk.
     pub fn most_costs(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.costs).max().unwrap_or(0)
@@ -167,6 +184,17 @@ pub(super) fn blocks(offsets: &[usize], wanted: impl Fn(usize) -> bool) -> Vec<[
         steps((offsets[k + 1] - offsets[k]) as u32, TILE).map(move |first| [k as u32, first])
     };
     items.flat_map(of_item).collect()
+}
+
+/// `pair, first row`, or column, of the pairs that are wanted.
+pub(super) fn blocks_of_pairs(
+    layout: &Layout,
+    columns: bool,
+    wanted: impl Fn(usize) -> bool,
+) -> Vec<[u32; 2]> {
+    let pairs = (0..layout.pairs.len()).filter(|&k| wanted(k));
+    let count = |k: usize| layout.pairs[k][if columns { 3 } else { 1 }];
+    pairs.flat_map(|k| steps(count(k), TILE).map(move |first| [k as u32, first])).collect()
 }
 
 fn steps(end: u32, step: u32) -> impl Iterator<Item = u32> {

@@ -132,7 +132,7 @@ impl<'a> Products<'a> {
 }
 
 /// Half squared norms (kind 0) or inverse lengths (kind 1).
-fn norms(
+pub(super) fn norms(
     session: &Session<'_>,
     clouds: &Clouds<'_>,
     rows: &Rows<'_>,

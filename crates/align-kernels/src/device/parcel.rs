@@ -39,7 +39,12 @@ impl Parcel {
 impl Delivered {
     /// The address of a list.
     pub fn at(&self, place: Place) -> Arg<'_> {
-        Arg::address(self.0.address() + 4 * place.0 as u64)
+        self.within(place, 0)
+    }
+
+    /// The address of a word of a list.
+    pub fn within(&self, place: Place, word: usize) -> Arg<'_> {
+        Arg::address(self.0.address() + 4 * (place.0 + word) as u64)
     }
 }
 

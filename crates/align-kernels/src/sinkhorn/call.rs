@@ -2,7 +2,7 @@
 
 use super::checks::{check_saved, check_sides, check_upstream};
 use super::options::Options;
-use super::output::{Output, Trace};
+use super::output::{Output, OwnTrace, Trace};
 use super::side::{masses, weights_of};
 use super::weights::Weights;
 use crate::error::Result;
@@ -34,7 +34,13 @@ pub(crate) struct Found {
     pub iterations: Vec<usize>,
     pub f: Vec<f32>,
     pub g: Vec<f32>,
+    /// Potentials before the last update of GeomLoss.
+    pub before: Option<[Vec<f32>; 2]>,
     pub plan: Vec<f32>,
+    /// Means of both sides, where they were asked for.
+    pub projected: [Vec<f32>; 2],
+    /// Own problems of both sides, with debiasing.
+    pub own: Option<[Vec<Vec<OwnTrace>>; 2]>,
 }
 
 impl<'a> Call<'a> {
@@ -87,9 +93,11 @@ impl<'a> Call<'a> {
             f_offsets.push(f_offsets[k] + self.x.count(i));
             g_offsets.push(g_offsets[k] + self.y.count(j));
         }
-        let Found { value, gap, marginal_error, iterations, f, g, plan } = found;
-        let (projected_x, projected_y) = (Vec::new(), Vec::new());
-        let trace = Trace { eps: vec![eps; self.pairs()], ..Trace::default() };
+        let Found { value, gap, marginal_error, iterations, f, g, plan, .. } = found;
+        let [projected_x, projected_y] = found.projected;
+        let [f_before, g_before] = found.before.unwrap_or_default();
+        let own = found.own.unwrap_or_default();
+        let trace = Trace { eps: vec![eps; self.pairs()], f_before, g_before, own };
         Output {
             value,
             gap,

@@ -26,11 +26,10 @@
 //!
 //! # On a GPU
 //!
-//! With clouds of `DevicePoints` (feature `cuda`, on unless turned off) the same functions run there:
-//! [`Mode::Fixed`], balanced or with a reach; values, potentials and plans of every cost; gradients of
-//! [`Cost::SqEuclidean`]. The rest is refused with an error that says so. [`Acceleration`] is a hint that
-//! does not move the solution: a GPU runs plain updates, all in the log domain. Weights come from the
-//! host, and all results but the gradients of the points come back to it.
+//! With clouds of `DevicePoints` (feature `cuda`, on unless turned off) the same functions run there, in
+//! every mode. [`Acceleration`] is a hint that does not move the solution: a GPU runs plain updates, all
+//! in the log domain. Weights come from the host, and all results but the gradients of the points come
+//! back to it. [`Mode::GeomLoss`] without a diameter makes the host wait once for those of all pairs.
 //!
 //! # Conventions
 //!
@@ -82,6 +81,8 @@ pub use weights::Weights;
 pub(crate) use call::{Call, Found};
 pub(crate) use checks::check_sides;
 pub(crate) use cost_matrices::cost_matrices;
+#[cfg(feature = "cuda")]
+pub(crate) use output::OwnTrace;
 
 use crate::error::Result;
 use crate::ragged::Ragged;
@@ -101,7 +102,7 @@ use crate::ragged::Ragged;
 ///
 /// [`Shape`](crate::ErrorKind::Shape) when widths, item counts (paired) or weight counts differ, or the
 /// width is 0; [`Value`](crate::ErrorKind::Value) for a negative or infinite weight;
-/// [`Option`](crate::ErrorKind::Option) for an option outside its range, or one that a GPU does not have;
+/// [`Option`](crate::ErrorKind::Option) for an option outside its range;
 /// [`Device`](crate::ErrorKind::Device) when a GPU fails.
 ///
 /// # Numerics

@@ -141,6 +141,15 @@ impl Options {
         self.reach.map(|reach| reach.powi(self.cost.power()))
     }
 
+    /// The temperature that results are at.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn last_eps(&self) -> f64 {
+        match self.mode {
+            Mode::Fixed(fixed) => fixed.eps,
+            Mode::GeomLoss(geomloss) => geomloss.blur.powi(self.cost.power()),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         match self.mode {
             Mode::Fixed(fixed) => {

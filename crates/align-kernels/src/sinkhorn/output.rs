@@ -59,6 +59,20 @@ impl Output {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Output {
+    /// Potentials before the last update of GeomLoss.
+    pub(crate) fn before(&self) -> Option<(&[f32], &[f32])> {
+        let Trace { f_before, g_before, .. } = &self.trace;
+        (!f_before.is_empty() || !g_before.is_empty()).then_some((f_before, g_before))
+    }
+
+    /// Own problems of the items of `x`, or of `y`.
+    pub(crate) fn own(&self, side: usize) -> &[Vec<OwnTrace>] {
+        &self.trace.own[side]
+    }
+}
+
 /// Gradients of `sum_k upstream_k value_k`.
 #[derive(Debug, Clone)]
 pub struct Gradients {
@@ -88,7 +102,7 @@ pub(super) struct Trace {
 
 /// A solved problem of an item with itself.
 #[derive(Debug, Clone)]
-pub(super) struct OwnTrace {
+pub(crate) struct OwnTrace {
     pub eps: f64,
     pub f: Vec<f32>,
     pub f_before: Option<Vec<f32>>,

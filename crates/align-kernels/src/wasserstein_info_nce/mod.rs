@@ -12,12 +12,16 @@ use ndarray::Array2;
 use crate::error::{KernelError, Result};
 use crate::info_nce::options::Extent;
 use crate::info_nce::{self, info_nce_similarities};
+use crate::place::Place;
 use crate::ragged::Ragged;
-use crate::sinkhorn::{self, Cost, GeomLoss, Gradients, Mode, Pairing, Weights, sinkhorn};
+use crate::sinkhorn::{
+    self, Cost, GeomLoss, Gradients, Mode, Pairing, Transport, Weights, sinkhorn,
+};
 
-/// Value and gradients of InfoNCE between clouds.
+/// Value and gradients of InfoNCE between clouds. `G` is what the place of the clouds has for gradients:
+/// `DeviceGradients` on a GPU.
 #[derive(Debug, Clone)]
-pub struct Output {
+pub struct Output<G = Gradients> {
     /// The loss; 0 when there is no pair.
     pub value: f64,
     /// Transport value or divergence between item `i` of `x` and item `j` of `y`, `(B_x, B_y)`; NaN
@@ -26,7 +30,7 @@ pub struct Output {
     /// Gradient with respect to the divergences, `(B_x, B_y)`; 0 where an item takes no part.
     pub grad_divergence: Array2<f64>,
     /// Gradients with respect to points, weights and `eps`; exactly 0 in items that take no part.
-    pub gradients: Gradients,
+    pub gradients: G,
     /// Gradient with respect to the temperature of the softmax.
     pub grad_temperature: f64,
     /// Log-sum-exp of each row's logits, `(B_x,)`; `-inf` for items that take no part.
@@ -101,6 +105,11 @@ pub fn contr_wasser(blur: f64) -> sinkhorn::Options {
 /// made anew, so memory is `O(B_y N + B_x M)` beyond that of [`sinkhorn`](fn@crate::sinkhorn::sinkhorn),
 /// and time `O(N M (D + iterations))`. Results have the same bits on any number of threads.
 ///
+/// # On a GPU
+///
+/// With clouds of `DevicePoints` transport and its gradients run there; the divergences come to the host
+/// for the softmax, and their slopes go back. Gradients by the points stay on the device.
+///
 /// # Source
 ///
 /// arXiv:2412.15712, eq. (1) and (2).
@@ -125,13 +134,13 @@ pub fn contr_wasser(blur: f64) -> sinkhorn::Options {
 /// assert_eq!(out.gradients.x.dim(), (3, 2));
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn wasserstein_info_nce(
-    x: &Ragged<'_>,
-    y: &Ragged<'_>,
+pub fn wasserstein_info_nce<P: Transport>(
+    x: &Ragged<'_, P>,
+    y: &Ragged<'_, P>,
     weights: Weights<'_>,
     transport: &sinkhorn::Options,
     contrast: &info_nce::Options<'_>,
-) -> Result<Output> {
+) -> Result<Output<P::Gradients>> {
     if transport.pairing != Pairing::AllPairs {
         let detail = "transport pairs items one by one, expected all pairs".to_owned();
         let hint = "the softmax compares each item with all others: Pairing::AllPairs";
@@ -174,9 +183,9 @@ pub fn wasserstein_info_nce(
 }
 
 /// Rows and columns that the loss depends on.
-fn taking_part(
-    x: &Ragged<'_>,
-    y: &Ragged<'_>,
+fn taking_part<P: Place>(
+    x: &Ragged<'_, P>,
+    y: &Ragged<'_, P>,
     weights: Weights<'_>,
     contrast: &info_nce::Options<'_>,
 ) -> (Vec<bool>, Vec<bool>) {
@@ -191,7 +200,7 @@ fn taking_part(
 }
 
 /// Whether an item has a point of a weight other than 0 (NaN counts).
-fn has_mass(items: &Ragged<'_>, weights: Option<&[f32]>, k: usize) -> bool {
+fn has_mass<P: Place>(items: &Ragged<'_, P>, weights: Option<&[f32]>, k: usize) -> bool {
     let range = items.range(k);
     match weights {
         None => !range.is_empty(),
@@ -201,8 +210,8 @@ fn has_mass(items: &Ragged<'_>, weights: Option<&[f32]>, k: usize) -> bool {
 
 /// Weights that are 0 in the items that take no part, which transport then passes over. `None` where
 /// the given ones will do.
-fn restricted(
-    items: &Ragged<'_>,
+fn restricted<P: Place>(
+    items: &Ragged<'_, P>,
     weights: Option<&[f32]>,
     takes_part: &[bool],
 ) -> Option<Vec<f32>> {

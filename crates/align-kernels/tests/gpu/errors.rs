@@ -1,43 +1,16 @@
 //! What is refused, and in which words.
 
+use align_kernels::Ragged;
 use align_kernels::device::DevicePoints;
 use align_kernels::pairwise_cost::{Cost, Pairing, pairwise_cost};
 use align_kernels::sinkhorn::{
-    Acceleration, Fixed, GeomLoss, Mode, Options, Weights, sinkhorn, sinkhorn_with_gradient,
+    Acceleration, Fixed, Mode, Options, Weights, sinkhorn_with_gradient,
 };
-use align_kernels::{ErrorKind, Ragged};
 use gpu_runtime::DeviceBuffer;
 
 use crate::batch::{Cloud, Form};
 use crate::device::stream;
 use crate::transport::fixed;
-
-#[test]
-fn what_a_device_lacks_is_named() {
-    let Some(stream) = stream() else { return };
-    let sent = Cloud::new(&[3], 2, 1).send(&stream, Form::Tight);
-    let x = sent.ragged();
-    let base = fixed(0.1, 5, 0.0);
-    let table = [
-        ("Mode::GeomLoss", Options { mode: Mode::GeomLoss(GeomLoss::default()), ..base }),
-        ("debias", Options { debias: true, ..base }),
-        ("projection", Options { project_x: true, ..base }),
-        ("projection", Options { project_y: true, ..base }),
-    ];
-    for (what, options) in table {
-        let error = sinkhorn(&x, &x, Weights::default(), &options).unwrap_err();
-        let start = format!("sinkhorn: a device has no {what}, expected Mode::Fixed");
-        assert!(error.to_string().starts_with(&start), "{error}");
-        assert_eq!(error.kind(), ErrorKind::Option);
-        assert_eq!(error.hint(), Some("pass points on the host, which has all of it"));
-    }
-    for cost in [Cost::Cosine, Cost::Euclidean] {
-        let options = Options { cost, ..base };
-        sinkhorn(&x, &x, Weights::default(), &options).unwrap();
-        let error = sinkhorn_with_gradient(&x, &x, Weights::default(), &options, None).unwrap_err();
-        assert!(error.detail().starts_with(&format!("a device has no gradient of Cost::{cost:?}")));
-    }
-}
 
 #[test]
 fn bad_calls_are_refused_in_the_words_of_the_host() {

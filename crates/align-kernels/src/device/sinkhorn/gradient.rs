@@ -1,16 +1,18 @@
-//! Gradients by points on the device; those by weights and temperature from sums on the host.
+//! Gradients by points on the device: products of what pulls with the points, and a last step.
 
-use gpu_runtime::{DeviceBuffer, Launch, args};
+use gpu_runtime::{Arg, DeviceBuffer, Launch, args};
 
-use super::numbers::{Numbers, worth};
+use super::iterate::Reached;
 use super::plan::Sums;
 use super::problem::{Problem, Side};
+use super::pull::{self, Inverses, Pull};
+use super::schedule::optional;
 use super::updates::Buffer;
 use crate::device::clouds::{Clouds, Form};
 use crate::device::points::DevicePoints;
 use crate::error::Result;
-use crate::registry::GRADIENT;
-use crate::sinkhorn::{Call, Pairing};
+use crate::registry::{FINISH, GRADIENT};
+use crate::sinkhorn::{Call, Cost, Pairing};
 
 /// Coordinates of a CTA.
 const COORDINATES: u32 = 64;
@@ -26,7 +28,7 @@ pub struct DeviceGradients {
     pub a: Vec<f32>,
     /// By the weights of `y`, `(M,)`.
     pub b: Vec<f32>,
-    /// By the temperature, potentials held: `KL(P | ab)`.
+    /// By the temperature, potentials held: `KL(P | ab)`, and less those of each cloud with itself.
     pub eps: f64,
 }
 
@@ -43,90 +45,162 @@ pub(super) fn wide<'p>(
     }
 }
 
-/// Gradients of the squared Euclidean cost by the points of `x` and of `y`.
+/// What gradients by points are made of.
+pub(super) struct Matter<'m> {
+    pub reached: &'m Reached,
+    /// Plans of the reported potentials, and their sums: what pulls, unless costs are kept.
+    pub sums: &'m Sums,
+    pub plan: Buffer,
+    pub cost: Option<Buffer>,
+    pub inverses: Option<Inverses>,
+    /// Gradients of half of each cloud's problem with itself.
+    pub own: [Option<Buffer>; 2],
+}
+
+/// Gradients by the points of `x` and of `y`.
 pub(super) fn by_points(
     problem: &Problem<'_>,
     call: &Call<'_>,
     clouds: &Clouds<'_>,
-    plan: &Buffer,
-    sums: &Sums,
+    matter: Matter<'_>,
 ) -> Result<[Buffer; 2]> {
-    let session = &problem.session;
-    let kernel = session.kernel(&GRADIENT)?;
-    let (x_items, y_items) = (call.x.items() as u32, call.y.items() as u32);
-    let of_side = |side: Side| {
-        let (own, other, own_sums, partner) = match side {
-            Side::Rows => (&clouds.x, &clouds.y, &sums.rows, Side::Columns),
-            Side::Columns => (&clouds.y, &clouds.x, &sums.columns, Side::Rows),
-        };
-        // The pairs that an item is in: the first, the step and the count.
-        let (first, step, count) = match (call.options.pairing, side) {
-            (Pairing::Paired, _) => (1, 0, 1),
-            (Pairing::AllPairs, Side::Rows) => (y_items, 1, y_items),
-            (Pairing::AllPairs, Side::Columns) => (1, y_items, x_items),
-        };
-        let mut grad = session.zeros(own.count as usize * clouds.width as usize)?;
-        let blocks = problem.block_counts[side as usize];
-        let launch = Launch::new([blocks, clouds.width.div_ceil(COORDINATES), 1], [256, 1, 1]);
-        let args = args![
-            &mut grad,
-            own.at(),
-            other.at(),
-            plan,
-            own_sums,
-            problem.weights(side),
-            problem.weights(partner),
-            problem.upstream(),
-            problem.pairs(),
-            problem.blocks(side),
-            clouds.width,
-            own.stride,
-            other.stride,
-            clouds.width,
-            side as u32,
-            first,
-            step,
-            count,
-        ];
-        // SAFETY: the blocks are of items that are in a pair, with as many pairs as the pairing has;
-        // `grad` has a row of `width` for each point; plan, sums and weights are those of the layout.
-        unsafe { session.launch(&kernel, launch, args)? };
-        Ok(grad)
+    let Matter { reached, sums, plan, cost, inverses, own } = matter;
+    let kind = call.options.cost;
+    let inverses = inverses.as_ref();
+    let product = |side: Side, plan: &Buffer, sums: &Buffer| {
+        let sums = (kind != Cost::Cosine).then_some(sums);
+        product(problem, clouds, side, pairs_of(call, side), (plan, sums))
     };
-    Ok([of_side(Side::Rows)?, of_side(Side::Columns)?])
+    let [x, y] = match &cost {
+        None => {
+            [product(Side::Rows, &plan, &sums.rows)?, product(Side::Columns, &plan, &sums.columns)?]
+        }
+        Some(cost) => {
+            let pull = pull::of_side(problem, kind, Side::Rows, (cost, inverses, plan), reached)?;
+            let Pull { matrix, sums } = pull;
+            let x = product(Side::Rows, &matrix, &sums)?;
+            let room = (cost, inverses, matrix);
+            let Pull { matrix, sums } = pull::of_side(problem, kind, Side::Columns, room, reached)?;
+            [x, product(Side::Columns, &matrix, &sums)?]
+        }
+    };
+    let [own_x, own_y] = own;
+    let finish = |side: Side, grad: Buffer, own: Option<Buffer>| {
+        let inverses = inverses.map(|of| &of[side as usize]);
+        finish(problem, clouds, side, grad, own.as_ref(), inverses)
+    };
+    Ok([finish(Side::Rows, x, own_x)?, finish(Side::Columns, y, own_y)?])
 }
 
-/// Adds the gradients by weights and temperature, which have no pass over anything large.
-pub(super) fn with_the_rest(
-    problem: &Problem<'_>,
-    call: &Call<'_>,
-    upstream: Option<&[f32]>,
-    [x, y]: [Buffer; 2],
-    numbers: &Numbers,
-    sums: &Sums,
-) -> Result<DeviceGradients> {
-    let session = &problem.session;
-    let (r, c) = (session.fetch(&sums.rows)?, session.fetch(&sums.columns)?);
-    let mut a = vec![0f64; call.x.weights.len()];
-    let mut b = vec![0f64; call.y.weights.len()];
-    let mut eps = 0.0;
-    for k in (0..call.pairs()).filter(|&k| call.has_mass(k)) {
-        let ((i, j), (rows, columns)) = (call.items(k), problem.layout.potentials(k));
-        let weight = upstream.map_or(1.0, |upstream| f64::from(upstream[k]));
-        eps += weight * numbers.report[k][3];
-        let add = |out: &mut [f64], weights: &[f32], h: &[f32], sums: &[f32], other: f64| {
-            for (((out, &w), &h), &sum) in out.iter_mut().zip(weights).zip(h).zip(sums) {
-                if w != 0.0 {
-                    let sum = f64::from(sum) / f64::from(w);
-                    *out += weight * (worth(f64::from(h), call.rho) - problem.eps * (sum - other));
-                }
-            }
-        };
-        let (f, g) = (&numbers.f[rows.clone()], &numbers.g[columns.clone()]);
-        let (of_x, of_y) = (&mut a[call.x.offsets[i]..], &mut b[call.y.offsets[j]..]);
-        add(of_x, call.x.item_weights(i), f, &r[rows], call.y.mass[j]);
-        add(of_y, call.y.item_weights(j), g, &c[columns], call.x.mass[i]);
+/// The pairs that an item is in: the first, the step and the count.
+fn pairs_of(call: &Call<'_>, side: Side) -> [u32; 3] {
+    let (x_items, y_items) = (call.x.items() as u32, call.y.items() as u32);
+    match (call.options.pairing, side) {
+        (Pairing::Paired, _) => [1, 0, 1],
+        (Pairing::AllPairs, Side::Rows) => [y_items, 1, y_items],
+        (Pairing::AllPairs, Side::Columns) => [1, y_items, x_items],
     }
-    let narrow = |sums: Vec<f64>| sums.iter().map(|&s| s as f32).collect();
-    Ok(DeviceGradients { x, y, a: narrow(a), b: narrow(b), eps })
+}
+
+/// `diag(sums) points - matrix partners` over all pairs of an item, sums of 0 where there are none.
+pub(super) fn product(
+    problem: &Problem<'_>,
+    clouds: &Clouds<'_>,
+    side: Side,
+    pairs: [u32; 3],
+    (matrix, sums): (&Buffer, Option<&Buffer>),
+) -> Result<Buffer> {
+    let own = if side == Side::Rows { &clouds.x } else { &clouds.y };
+    let mut out = problem.session.zeros(own.count as usize * clouds.width as usize)?;
+    let blocks = (problem.blocks(side), problem.block_counts[side as usize]);
+    launch(problem, clouds, side, (pairs, false), blocks, (matrix, sums), &mut out)?;
+    Ok(out)
+}
+
+/// `-matrix partners` of each pair by itself, rows packed as potentials. `blocks` name pairs.
+pub(super) fn product_by_pair(
+    problem: &Problem<'_>,
+    clouds: &Clouds<'_>,
+    side: Side,
+    blocks: (Arg<'_>, u32),
+    matrix: &Buffer,
+) -> Result<Buffer> {
+    let mut out = problem.session.zeros(problem.len(side) * clouds.width as usize)?;
+    launch(problem, clouds, side, ([1, 0, 1], true), blocks, (matrix, None), &mut out)?;
+    Ok(out)
+}
+
+fn launch(
+    problem: &Problem<'_>,
+    clouds: &Clouds<'_>,
+    side: Side,
+    ([first, step, count], by_pair): ([u32; 3], bool),
+    (blocks, block_count): (Arg<'_>, u32),
+    (matrix, sums): (&Buffer, Option<&Buffer>),
+    out: &mut Buffer,
+) -> Result<()> {
+    let session = &problem.session;
+    let kernel = session.kernel(&GRADIENT)?;
+    let (own, other, partner) = match side {
+        Side::Rows => (&clouds.x, &clouds.y, Side::Columns),
+        Side::Columns => (&clouds.y, &clouds.x, Side::Rows),
+    };
+    let launch = Launch::new([block_count, clouds.width.div_ceil(COORDINATES), 1], [256, 1, 1]);
+    let args = args![
+        out,
+        own.at(),
+        other.at(),
+        matrix,
+        optional(sums),
+        problem.weights(side),
+        problem.weights(partner),
+        if by_pair { Arg::address(0) } else { problem.upstream() },
+        problem.pairs(),
+        blocks,
+        clouds.width,
+        own.stride,
+        other.stride,
+        clouds.width,
+        side as u32,
+        first,
+        step,
+        count,
+        u32::from(by_pair),
+    ];
+    // SAFETY: the blocks are of items that are in a pair, with as many pairs as the pairing has, or of
+    // pairs; `out` has a row of `width` for each point, or each potential; matrix, sums and weights are
+    // those of the layout.
+    unsafe { session.launch(&kernel, launch, args) }
+}
+
+/// Takes off what own problems have, and sends what is left through the lengths of the points.
+fn finish(
+    problem: &Problem<'_>,
+    clouds: &Clouds<'_>,
+    side: Side,
+    mut grad: Buffer,
+    own: Option<&Buffer>,
+    inverses: Option<&Buffer>,
+) -> Result<Buffer> {
+    if own.is_none() && inverses.is_none() {
+        return Ok(grad);
+    }
+    let session = &problem.session;
+    let rows = if side == Side::Rows { &clouds.x } else { &clouds.y };
+    let kernel = session.kernel(&FINISH)?;
+    let launch = Launch::new([rows.count.div_ceil(8), 1, 1], [32, 8, 1]);
+    let args = args![
+        &mut grad,
+        optional(own),
+        rows.at(),
+        optional(inverses),
+        problem.weights(side),
+        rows.count,
+        clouds.width,
+        rows.stride,
+    ];
+    // SAFETY: gradients have a row of `width` for each of `count` points, which have a weight and an
+    // inverse length each.
+    unsafe { session.launch(&kernel, launch, args)? };
+    Ok(grad)
 }

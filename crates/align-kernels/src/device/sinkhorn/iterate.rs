@@ -8,12 +8,14 @@ use crate::error::Result;
 use crate::sinkhorn::{Call, Fixed, Output};
 
 /// Iterations between two looks at the flags, for which the host has to wait for the device.
-const LOOK_EVERY: usize = 10;
+pub(super) const LOOK_EVERY: usize = 10;
 
 /// Potentials of all pairs, and how they were reached.
 pub(super) struct Reached {
     pub f: Buffer,
     pub g: Buffer,
+    /// Potentials before the last update, where gradients go through that update alone (GeomLoss).
+    pub before: Option<[Buffer; 2]>,
     /// Of each pair; on the device until the end, or from before.
     pub iterations: Iterations,
 }
@@ -53,14 +55,20 @@ pub(super) fn solve(
             }
         }
     }
-    Ok(Reached { f, g, iterations: Iterations::Counted(progress.iterations) })
+    Ok(Reached { f, g, before: None, iterations: Iterations::Counted(progress.iterations) })
 }
 
 /// The potentials of an earlier call.
 pub(super) fn restored(problem: &Problem<'_>, saved: &Output) -> Result<Reached> {
+    let session = &problem.session;
+    let before = match saved.before() {
+        Some((f, g)) => Some([session.send(f)?, session.send(g)?]),
+        None => None,
+    };
     Ok(Reached {
-        f: problem.session.send(&saved.f)?,
-        g: problem.session.send(&saved.g)?,
+        f: session.send(&saved.f)?,
+        g: session.send(&saved.g)?,
+        before,
         iterations: Iterations::Known(saved.iterations.clone()),
     })
 }

@@ -1,28 +1,46 @@
 //! Entropic transport on the device: costs, iterations, plan, numbers and gradients, in this order.
 //!
 //! The order of launches is told in `kernels/sinkhorn/README.md`. The host waits for the device every
-//! few iterations, to see whether all pairs are done, and then for the results.
+//! few iterations, to see whether all pairs are done, and then for the results; with a schedule that
+//! depends on the clouds, once before it begins.
 
+mod geomloss;
 mod gradient;
 mod iterate;
 mod numbers;
+mod own;
 mod plan;
 mod problem;
+mod projection;
+mod pull;
+mod schedule;
+mod slopes;
+mod tasks;
 mod updates;
 
 pub use gradient::DeviceGradients;
 
-use self::iterate::{restored, solve};
+use self::geomloss::Course;
+use self::gradient::Matter;
+use self::iterate::{Reached, restored};
+use self::numbers::Kind;
+use self::own::{Own, Request};
 use self::problem::{Extras, Problem};
+use self::projection::Plans;
+use self::schedule::Schedules;
+use self::slopes::Parts;
+use self::updates::Buffer;
 use super::Gpu;
+use super::clouds::Clouds;
+use super::points::DevicePoints;
 use super::session::Session;
-use crate::error::{KernelError, Result};
+use crate::error::Result;
 use crate::ragged::Ragged;
-use crate::sinkhorn::{Call, Cost, Fixed, Found, Mode, Options, Output, Weights};
+use crate::sinkhorn::{Call, Cost, Found, Mode, Options, Output, Weights};
 
 type Batch<'a> = Ragged<'a, Gpu>;
 
-/// Values, and plans where the options ask for them.
+/// Values, and plans and projections where the options ask for them.
 pub(super) fn run(
     x: &Batch<'_>,
     y: &Batch<'_>,
@@ -30,20 +48,10 @@ pub(super) fn run(
     options: &Options,
 ) -> Result<Output> {
     let call = Call::new(x, y, weights, options, None, None)?;
-    let fixed = supported(options)?;
     let session = Session::begin("sinkhorn", x.points(), y.points())?;
     session.finish(|| {
-        let problem = Problem::new(session, &call, fixed.eps, Extras::None)?;
-        let clouds = problem.clouds(x.points(), y.points())?;
-        let cost = problem.costs(&clouds, options.cost)?;
-        let mut reached = solve(&problem, &call, &cost, &fixed)?;
-        let (sums, plan) = match options.plan {
-            true => plan::made(&problem, cost, &reached).map(|(sums, plan)| (sums, Some(plan)))?,
-            false => (plan::sums_alone(&problem, &cost, &mut reached)?, None),
-        };
-        let host = numbers::fetch(&problem, &call, &reached, &sums)?;
-        let plan = plan.map_or(Ok(Vec::new()), |plan| session.fetch(&plan))?;
-        Ok(call.output(fixed.eps, found(host, plan)))
+        let stage = Stage::new(session, &call, x.points(), y.points(), None)?;
+        Ok(stage.finish()?.0)
     })
 }
 
@@ -57,57 +65,174 @@ pub(super) fn run_with_gradient(
     saved: Option<&Output>,
 ) -> Result<(Output, DeviceGradients)> {
     let call = Call::new(x, y, weights, options, upstream, saved)?;
-    let fixed = supported(options)?;
-    if options.cost != Cost::SqEuclidean {
-        return Err(missing(&format!("gradient of Cost::{:?}", options.cost)));
-    }
     let session = Session::begin("sinkhorn", x.points(), y.points())?;
     session.finish(|| {
-        let extras = Extras::Gradient { upstream };
-        let problem = Problem::new(session, &call, fixed.eps, extras)?;
-        let clouds = problem.clouds(x.points(), y.points())?;
-        let cost = problem.costs(&clouds, options.cost)?;
-        let reached = match saved {
-            Some(saved) => restored(&problem, saved)?,
-            None => solve(&problem, &call, &cost, &fixed)?,
-        };
-        let (sums, plan) = plan::made(&problem, cost, &reached)?;
-        let clouds = gradient::wide(&problem, clouds, x.points(), y.points())?;
-        let points = gradient::by_points(&problem, &call, &clouds, &plan, &sums)?;
-        let host = numbers::fetch(&problem, &call, &reached, &sums)?;
-        let gradients = gradient::with_the_rest(&problem, &call, upstream, points, &host, &sums)?;
-        let plan = if options.plan { session.fetch(&plan)? } else { Vec::new() };
-        Ok((call.output(fixed.eps, found(host, plan)), gradients))
+        let wanted = Wanted { upstream, saved };
+        let stage = Stage::new(session, &call, x.points(), y.points(), Some(wanted))?;
+        let (output, gradients) = stage.finish()?;
+        Ok((output, gradients.expect("gradients were asked for")))
     })
 }
 
-/// The one mode that a device has, or what it lacks.
-fn supported(options: &Options) -> Result<Fixed> {
-    match options.mode {
-        Mode::GeomLoss(_) => Err(missing("Mode::GeomLoss")),
-        Mode::Fixed(_) if options.debias => Err(missing("debias")),
-        Mode::Fixed(_) if options.project_x || options.project_y => Err(missing("projection")),
-        Mode::Fixed(fixed) => Ok(fixed),
+/// What a call with gradients brings.
+#[derive(Clone, Copy)]
+struct Wanted<'w> {
+    upstream: Option<&'w [f32]>,
+    saved: Option<&'w Output>,
+}
+
+/// A call under way.
+struct Stage<'a, 'p> {
+    call: &'a Call<'a>,
+    problem: Problem<'a>,
+    clouds: Clouds<'p>,
+    points: [DevicePoints<'p>; 2],
+    wanted: Option<Wanted<'a>>,
+}
+
+impl<'a, 'p> Stage<'a, 'p> {
+    fn new(
+        session: Session<'a>,
+        call: &'a Call<'a>,
+        x: DevicePoints<'p>,
+        y: DevicePoints<'p>,
+        wanted: Option<Wanted<'a>>,
+    ) -> Result<Self> {
+        let extras = match wanted {
+            Some(Wanted { upstream, .. }) => Extras::Gradient { upstream },
+            None => Extras::None,
+        };
+        let problem = Problem::new(session, call, call.options.last_eps(), extras)?;
+        let clouds = problem.clouds(x, y)?;
+        Ok(Self { call, problem, clouds, points: [x, y], wanted })
+    }
+
+    fn finish(self) -> Result<(Output, Option<DeviceGradients>)> {
+        let Self { call, problem, clouds, points: [x, y], wanted } = self;
+        let (options, session) = (call.options, problem.session);
+        let saved = wanted.and_then(|wanted| wanted.saved);
+        let schedules = match (options.mode, saved) {
+            (Mode::GeomLoss(geomloss), None) => {
+                Some(Schedules::new(&session, call, geomloss, &clouds)?)
+            }
+            _ => None,
+        };
+        let cost = problem.costs(&clouds, options.cost)?;
+        let mut reached = match saved {
+            Some(saved) => restored(&problem, saved)?,
+            None => solve(&problem, call, &cost, schedules.as_ref())?,
+        };
+        let (own, own_gradients) = match options.debias {
+            true => {
+                let of = |side: usize| {
+                    let gradient = wanted.map(|wanted| wanted.upstream);
+                    let (eps, schedules) = (problem.eps, schedules.as_ref());
+                    let request = Request { side, eps, schedules, saved, gradient };
+                    own::solve(session, call, [x, y][side], &request)
+                };
+                let ((of_x, grad_x), (of_y, grad_y)) = (of(0)?, of(1)?);
+                (Some([of_x, of_y]), [grad_x, grad_y])
+            }
+            false => (None, [None, None]),
+        };
+        let projects = options.project_x || options.project_y;
+        let is_plain = options.cost == Cost::SqEuclidean && matches!(options.mode, Mode::Fixed(_));
+        let keeps_cost = wanted.is_some() && !is_plain || projects && options.cost == Cost::Cosine;
+        let (sums, plan, cost) = match (wanted.is_some() || options.plan || projects, keeps_cost) {
+            (false, _) => (plan::sums_alone(&problem, &cost, &mut reached)?, None, None),
+            (true, false) => {
+                let (sums, plan) = plan::made(&problem, cost, &reached)?;
+                (sums, Some(plan), None)
+            }
+            (true, true) => {
+                let (sums, plan) = plan::beside(&problem, &cost, &reached)?;
+                (sums, Some(plan), Some(cost))
+            }
+        };
+        let clouds = match wanted.is_some() || projects {
+            true => gradient::wide(&problem, clouds, x, y)?,
+            false => clouds,
+        };
+        let inverses = match &cost {
+            Some(_) => pull::inverses(&problem, &clouds, options.cost)?,
+            None => None,
+        };
+        let projected = match &plan {
+            Some(plan) if projects => {
+                let over_lengths = cost.as_ref().zip(inverses.as_ref());
+                let plans = Plans { plan, sums: &sums, over_lengths };
+                projection::fetch(&problem, call, &clouds, &reached, &plans)?
+            }
+            _ => [Vec::new(), Vec::new()],
+        };
+        let host_plan = match &plan {
+            Some(plan) if options.plan => session.fetch(plan)?,
+            _ => Vec::new(),
+        };
+        let points = match (wanted, plan) {
+            (Some(_), Some(plan)) => {
+                let (reached, sums) = (&reached, &sums);
+                let matter = Matter { reached, sums, plan, cost, inverses, own: own_gradients };
+                Some(gradient::by_points(&problem, call, &clouds, matter)?)
+            }
+            _ => None,
+        };
+        let kind = Kind {
+            weights: [&call.x.weights, &call.y.weights],
+            is_annealed: matches!(options.mode, Mode::GeomLoss(_)),
+        };
+        let numbers = numbers::fetch(&problem, kind, &reached, &sums)?;
+        let parts = Parts { call, eps: problem.eps, numbers: &numbers, own: own.as_ref() };
+        let gradients = match (points, wanted) {
+            (Some([x, y]), Some(Wanted { upstream, .. })) => {
+                let (r, c) = (session.fetch(&sums.rows)?, session.fetch(&sums.columns)?);
+                let (a, b, eps) = parts.slopes(upstream, [&r, &c]);
+                Some(DeviceGradients { x, y, a, b, eps })
+            }
+            _ => None,
+        };
+        let value = parts.values();
+        let found = found(value, numbers, own.as_ref(), host_plan, projected);
+        Ok((call.output(problem.eps, found), gradients))
     }
 }
 
-fn missing(what: &str) -> KernelError {
-    let detail = format!(
-        "a device has no {what}, expected Mode::Fixed, balanced or with reach: values and plans of \
-         every cost, gradients of Cost::SqEuclidean"
-    );
-    KernelError::option("sinkhorn", detail, "pass points on the host, which has all of it")
+/// Solves every pair as the options say.
+fn solve(
+    problem: &Problem<'_>,
+    call: &Call<'_>,
+    cost: &Buffer,
+    schedules: Option<&Schedules>,
+) -> Result<Reached> {
+    match (call.options.mode, schedules) {
+        (Mode::Fixed(fixed), _) => iterate::solve(problem, call, cost, &fixed),
+        (Mode::GeomLoss(_), schedules) => {
+            let schedules = schedules.expect("GeomLoss has schedules");
+            let of = |k: usize| if call.has_mass(k) { schedules.of(k) } else { &[] };
+            let schedules = (0..call.pairs()).map(of).collect();
+            geomloss::solve(problem, cost, &Course { schedules, is_symmetric: false })
+        }
+    }
 }
 
-fn found(host: numbers::Numbers, plan: Vec<f32>) -> Found {
-    let column = |c: usize| host.report.iter().map(|row| row[c]).collect();
+fn found(
+    value: Vec<f64>,
+    numbers: numbers::Numbers,
+    own: Option<&[Own; 2]>,
+    plan: Vec<f32>,
+    projected: [Vec<f32>; 2],
+) -> Found {
+    let column = |c: usize| numbers.report.iter().map(|row| row[c]).collect();
     Found {
-        value: column(0),
+        value,
         gap: column(1),
         marginal_error: column(2),
-        iterations: host.iterations,
-        f: host.f,
-        g: host.g,
+        iterations: numbers.iterations,
+        f: numbers.f,
+        g: numbers.g,
+        before: numbers.before,
         plan,
+        projected,
+        own: own.map(|[x, y]| [x.traces(), y.traces()]),
     }
 }

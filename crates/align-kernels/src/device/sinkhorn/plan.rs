@@ -22,21 +22,53 @@ pub(super) fn made(
     cost: Buffer,
     reached: &Reached,
 ) -> Result<(Sums, Buffer)> {
-    let Problem { session, layout, scalars, .. } = problem;
     let mut plan = cost;
+    let address = plan.address();
+    let sums = of_plans(problem, (&mut plan, Arg::address(address)), reached)?;
+    Ok((sums, plan))
+}
+
+/// Makes the plans beside the costs.
+pub(super) fn beside(
+    problem: &Problem<'_>,
+    cost: &Buffer,
+    reached: &Reached,
+) -> Result<(Sums, Buffer)> {
+    let mut plan = problem.session.room(cost.len())?;
+    let sums = of_plans(problem, (&mut plan, cost.into()), reached)?;
+    Ok((sums, plan))
+}
+
+fn of_plans(
+    problem: &Problem<'_>,
+    (plan, cost): (&mut Buffer, Arg<'_>),
+    reached: &Reached,
+) -> Result<Sums> {
+    let potentials = [&reached.f, &reached.g];
+    let (rows, entropy) = of_rows(problem, Arg::from(&mut *plan), cost, potentials)?;
+    let columns = of_columns(problem, plan)?;
+    Ok(Sums { rows, columns, entropy: Some(entropy) })
+}
+
+/// What the rows of the plans sum to, and their entropy; the plans themselves where they have an address.
+pub(super) fn of_rows(
+    problem: &Problem<'_>,
+    plan: Arg<'_>,
+    cost: Arg<'_>,
+    [f, g]: [&Buffer; 2],
+) -> Result<(Buffer, Buffer)> {
+    let Problem { session, layout, scalars, .. } = problem;
     let mut rows = session.room(problem.len(Side::Rows))?;
-    let mut columns = session.room(problem.len(Side::Columns))?;
     let mut entropy = session.room(problem.len(Side::Rows))?;
     let kernel = session.kernel(&PLAN)?;
     let launch = Launch::new([layout.rows.div_ceil(8), 1, 1], [32, 8, 1]);
-    let in_place = Arg::address(plan.address());
     let args = args![
-        &mut plan,
+        plan,
         &mut rows,
         &mut entropy,
-        in_place,
-        &reached.f,
-        &reached.g,
+        cost,
+        f,
+        g,
         problem.weights(Side::Rows),
         problem.weights(Side::Columns),
         problem.pairs(),
@@ -46,12 +78,19 @@ pub(super) fn made(
     ];
     // SAFETY: everything has the sizes of the layout; the kernel lets plans take the place of costs.
     unsafe { session.launch(&kernel, launch, args)? };
+    Ok((rows, entropy))
+}
+
+/// What the columns of plans, or of what pulls, sum to.
+pub(super) fn of_columns(problem: &Problem<'_>, plan: &Buffer) -> Result<Buffer> {
+    let session = &problem.session;
+    let mut columns = session.room(problem.len(Side::Columns))?;
     let kernel = session.kernel(&COLUMN_SUMS)?;
     let launch = Launch::new([problem.strip_count, 1, 1], [32, 8, 1]);
-    let args = args![&mut columns, &plan, problem.pairs(), problem.strips()];
-    // SAFETY: as above; the strips are those of the layout.
+    let args = args![&mut columns, plan, problem.pairs(), problem.strips()];
+    // SAFETY: matrices and sums have the sizes of the layout; the strips are those of it.
     unsafe { session.launch(&kernel, launch, args)? };
-    Ok((Sums { rows, columns, entropy: Some(entropy) }, plan))
+    Ok(columns)
 }
 
 /// Reads the sums off the updates that would come next, without a matrix.

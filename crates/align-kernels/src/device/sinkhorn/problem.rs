@@ -32,6 +32,8 @@ pub(super) struct Problem<'a> {
     pub session: Session<'a>,
     pub layout: Layout,
     pub eps: f64,
+    /// Strength of the marginal penalties; infinite when balanced.
+    pub rho: f64,
     pub scalars: Scalars,
     pub strip_count: u32,
     /// Blocks of the gradients of each side.
@@ -53,6 +55,16 @@ pub(super) struct Scalars {
     pub pull: f32,
 }
 
+/// What problems of any layout are made of.
+pub(super) struct Parts<'l> {
+    /// Weights of the points of both sides.
+    pub weights: [&'l [f32]; 2],
+    pub rho: f64,
+    /// Blocks of the gradients of each side.
+    pub blocks: [Vec<[u32; 2]>; 2],
+    pub upstream: Option<&'l [f32]>,
+}
+
 struct Places {
     strips: Place,
     pair_of_row: Place,
@@ -71,35 +83,43 @@ impl<'a> Problem<'a> {
     ) -> Result<Self> {
         let (x, y) = (&call.x, &call.y);
         let layout = Layout::new(session.op, x.offsets, y.offsets, call.options.pairing)?;
-        let mut parcel = Parcel::default();
-        let lists = Lists::put(&layout, &mut parcel);
-        let strips = layout.strips();
         // Of points that are in a pair with mass: elsewhere gradients are 0 whatever points hold.
         let (mut of_x, mut of_y) = (vec![false; x.items()], vec![false; y.items()]);
-        let (mut upstream, is_wanted) = (None, matches!(extras, Extras::Gradient { .. }));
-        if let Extras::Gradient { upstream: Some(weights) } = extras {
-            upstream = Some(parcel.put(weights));
-        }
+        let is_wanted = matches!(extras, Extras::Gradient { .. });
         for k in (0..call.pairs()).filter(|&k| is_wanted && call.has_mass(k)) {
             let (i, j) = call.items(k);
             (of_x[i], of_y[j]) = (true, true);
         }
+        let upstream = match extras {
+            Extras::Gradient { upstream } => upstream,
+            Extras::None => None,
+        };
         let blocks = [blocks(x.offsets, |i| of_x[i]), blocks(y.offsets, |j| of_y[j])];
+        let weights = [&x.weights[..], &y.weights[..]];
+        Self::of(session, layout, eps, Parts { weights, rho: call.rho, blocks, upstream })
+    }
+
+    pub fn of(session: Session<'a>, layout: Layout, eps: f64, parts: Parts<'_>) -> Result<Self> {
+        let Parts { weights, rho, blocks, upstream } = parts;
+        let mut parcel = Parcel::default();
+        let lists = Lists::put(&layout, &mut parcel);
+        let strips = layout.strips();
         let logs = |weights: &[f32]| -> Vec<f32> {
             weights.iter().map(|&w| f64::from(w).ln() as f32).collect()
         };
         let places = Places {
+            upstream: upstream.map(|upstream| parcel.put(upstream)),
             strips: parcel.put(&strips),
             pair_of_row: parcel.put(&layout.pair_of_row()),
-            weights: [parcel.put(&x.weights), parcel.put(&y.weights)],
-            logs: [parcel.put(&logs(&x.weights)), parcel.put(&logs(&y.weights))],
-            upstream,
+            weights: weights.map(|weights| parcel.put(weights)),
+            logs: weights.map(|weights| parcel.put(&logs(weights))),
             blocks: [parcel.put(&blocks[0]), parcel.put(&blocks[1])],
         };
         Ok(Self {
             session,
             eps,
-            scalars: Scalars::new(eps, call.rho),
+            rho,
+            scalars: Scalars::new(eps, rho),
             // Lists longer than a grid can be are refused by the launch.
             strip_count: u32::try_from(strips.len()).unwrap_or(u32::MAX),
             block_counts: blocks.map(|list| u32::try_from(list.len()).unwrap_or(u32::MAX)),
@@ -164,7 +184,7 @@ impl<'a> Problem<'a> {
 }
 
 impl Scalars {
-    fn new(eps: f64, rho: f64) -> Self {
+    pub fn new(eps: f64, rho: f64) -> Self {
         let inv_damping = 1.0 + eps / rho;
         Self {
             scale: (LOG2_E / eps) as f32,

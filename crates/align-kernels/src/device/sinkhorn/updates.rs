@@ -32,6 +32,17 @@ impl<'p, 'a> Updates<'p, 'a> {
 
     /// Row potentials from column potentials; pairs that are done keep theirs.
     pub fn rows(&self, g: &Buffer, f: &mut Buffer, done: Option<&DeviceBuffer<u32>>) -> Result<()> {
+        self.rows_at(Arg::address(0), g, f, done)
+    }
+
+    /// As [`rows`](Self::rows), with scale and factor of each pair, or no address.
+    pub fn rows_at(
+        &self,
+        own_scalars: Arg<'_>,
+        g: &Buffer,
+        f: &mut Buffer,
+        done: Option<&DeviceBuffer<u32>>,
+    ) -> Result<()> {
         let Problem { session, layout, scalars, .. } = self.problem;
         let launch = Launch::new([layout.rows.div_ceil(8), 1, 1], [32, 8, 1]);
         let args = args![
@@ -46,6 +57,7 @@ impl<'p, 'a> Updates<'p, 'a> {
             layout.rows,
             scalars.scale,
             scalars.factor,
+            own_scalars,
         ];
         // SAFETY: potentials, costs and lists have the sizes of the layout, and every weight a logarithm.
         unsafe { session.launch(&self.rows, launch, args) }
@@ -54,6 +66,17 @@ impl<'p, 'a> Updates<'p, 'a> {
     /// Column potentials from row potentials; pairs that are done keep theirs.
     pub fn columns(
         &self,
+        f: &Buffer,
+        g: &mut Buffer,
+        done: Option<&DeviceBuffer<u32>>,
+    ) -> Result<()> {
+        self.columns_at(Arg::address(0), f, g, done)
+    }
+
+    /// As [`columns`](Self::columns), with scale and factor of each pair, or no address.
+    pub fn columns_at(
+        &self,
+        own_scalars: Arg<'_>,
         f: &Buffer,
         g: &mut Buffer,
         done: Option<&DeviceBuffer<u32>>,
@@ -71,6 +94,7 @@ impl<'p, 'a> Updates<'p, 'a> {
             flags(done),
             scalars.scale,
             scalars.factor,
+            own_scalars,
         ];
         // SAFETY: as for the rows; the strips are those of the layout.
         unsafe { session.launch(&self.columns, launch, args) }
@@ -89,6 +113,20 @@ impl<'p, 'a> Updates<'p, 'a> {
         let flags = [Arg::from(&mut progress.done), Arg::from(&mut progress.iterations)];
         let sums = Arg::address(0);
         self.measure(Side::Columns, (g, next), sums, error, flags, commit, tol)
+    }
+
+    /// Counts an iteration of every symmetric problem that goes on, and marks those that are done: both
+    /// marginals carry the error of the rows alike.
+    pub fn advance_symmetric(
+        &self,
+        (f, next): (&mut Buffer, &Buffer),
+        error: &mut Buffer,
+        progress: &mut Progress,
+        tol: f32,
+    ) -> Result<()> {
+        let flags = [Arg::from(&mut progress.done), Arg::from(&mut progress.iterations)];
+        let sums = Arg::address(0);
+        self.measure(Side::Rows, (f, next), sums, error, flags, false, tol / 2.0)
     }
 
     /// What the plan at these potentials sums to, from the potentials of the next update.

@@ -1,0 +1,111 @@
+//! The annealed iteration of GeomLoss: one averaged update of both potentials a temperature.
+//!
+//! Both updates of a step start from the same potentials. Pairs may have schedules of their own, of any
+//! length: each takes its temperature from a table, and those that are through are left alone.
+
+use gpu_runtime::{Arg, Launch, args};
+
+use super::iterate::{Iterations, Reached};
+use super::problem::{Problem, Scalars, Side};
+use super::updates::{Buffer, Updates};
+use crate::device::parcel::Parcel;
+use crate::error::Result;
+use crate::registry::AVERAGE;
+
+/// What a problem is solved with.
+pub(super) struct Course<'s> {
+    /// Temperatures of each pair; none for those without mass, which are done before they begin.
+    pub schedules: Vec<&'s [f64]>,
+    /// Whether every pair is a cloud with itself: one potential is then both.
+    pub is_symmetric: bool,
+}
+
+/// Takes every pair through its temperatures.
+pub(super) fn solve(problem: &Problem<'_>, cost: &Buffer, course: &Course<'_>) -> Result<Reached> {
+    let session = &problem.session;
+    let steps = Steps::new(problem, course);
+    let mut parcel = Parcel::default();
+    let (tables, counts) = (parcel.put(&steps.tables), parcel.put(&steps.counts));
+    let delivered = parcel.send(session)?;
+    let mut done = session.send(&steps.done)?;
+    let zeros = |side| session.zeros(problem.len(side));
+    let columns = |side| if course.is_symmetric { session.zeros(0) } else { zeros(side) };
+    let [mut f, mut f_next, mut f_before] =
+        [zeros(Side::Rows)?, zeros(Side::Rows)?, zeros(Side::Rows)?];
+    let [mut g, mut g_next, mut g_before] =
+        [columns(Side::Columns)?, columns(Side::Columns)?, columns(Side::Columns)?];
+    let updates = Updates::new(problem, cost)?;
+    let average = session.kernel(&AVERAGE)?;
+    let pairs = problem.layout.pairs.len();
+    for step in 0..steps.len {
+        // Two numbers a pair.
+        let table = || delivered.within(tables, 2 * pairs * step as usize);
+        let other = if course.is_symmetric { &f } else { &g };
+        updates.rows_at(table(), other, &mut f_next, Some(&done))?;
+        if !course.is_symmetric {
+            updates.columns_at(table(), &f, &mut g_next, Some(&done))?;
+        }
+        let columns = match course.is_symmetric {
+            true => [Arg::address(0), Arg::address(0), Arg::address(0)],
+            false => [Arg::from(&mut g), Arg::from(&g_next), Arg::from(&mut g_before)],
+        };
+        let [g, g_next, g_before] = columns;
+        let args = args![
+            &mut f,
+            &f_next,
+            &mut f_before,
+            g,
+            g_next,
+            g_before,
+            problem.pairs(),
+            delivered.at(counts),
+            &mut done,
+            step,
+        ];
+        let launch = Launch::linear(problem.pair_count(), 256);
+        // SAFETY: potentials have the sizes of the layout; counts and flags have an entry a pair.
+        unsafe { session.launch(&average, launch, args)? };
+    }
+    let iterations = course.schedules.iter().map(|list| list.len()).collect();
+    Ok(Reached {
+        f,
+        g,
+        before: Some([f_before, g_before]),
+        iterations: Iterations::Known(iterations),
+    })
+}
+
+/// What each step does to each pair.
+struct Steps {
+    /// Scale and factor of each pair, step after step.
+    tables: Vec<[f32; 2]>,
+    counts: Vec<u32>,
+    done: Vec<u32>,
+    /// Of the longest schedule: an update from potentials of 0, one a temperature, and the last.
+    len: u32,
+}
+
+impl Steps {
+    fn new(problem: &Problem<'_>, course: &Course<'_>) -> Self {
+        let schedules = &course.schedules;
+        let longest = schedules.iter().map(|list| list.len()).max().unwrap_or(0);
+        let len = if longest == 0 { 0 } else { longest + 2 };
+        let mut tables = Vec::with_capacity(len * schedules.len());
+        for step in 0..len {
+            tables.extend(schedules.iter().map(|list| match list.len() {
+                0 => [0.0; 2],
+                count => {
+                    let eps = list[step.saturating_sub(1).min(count - 1)];
+                    let Scalars { scale, factor, .. } = Scalars::new(eps, problem.rho);
+                    [scale, factor]
+                }
+            }));
+        }
+        Self {
+            tables,
+            counts: schedules.iter().map(|list| list.len() as u32).collect(),
+            done: schedules.iter().map(|list| u32::from(list.is_empty())).collect(),
+            len: len as u32,
+        }
+    }
+}

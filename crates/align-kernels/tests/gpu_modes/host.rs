@@ -1,0 +1,64 @@
+//! Every mode against the host path.
+
+use align_kernels::pairwise_cost::Pairing;
+
+use crate::batch::Form;
+use crate::case::{Case, all};
+use crate::device::stream;
+
+/// Ragged, with empty items, and an item of `x` that meets nothing.
+const X: [usize; 5] = [3, 0, 33, 1, 2];
+const Y: [usize; 5] = [34, 4, 31, 1, 0];
+const FEW_X: [usize; 3] = [3, 0, 9];
+const FEW_Y: [usize; 4] = [5, 17, 0, 2];
+
+#[track_caller]
+fn close(at: &str, got: &[f32], want: &[f32], bound: f32) {
+    assert_eq!(got.len(), want.len(), "{at}");
+    for (k, (got, want)) in got.iter().zip(want).enumerate() {
+        assert!((got - want).abs() <= bound * (1.0 + want.abs()), "{at}: {k}: {got} {want}");
+    }
+}
+
+fn check(case: &Case) {
+    let Some(stream) = stream() else { return };
+    let at = &case.name[..];
+    let (got, grads) = case.on_device(&stream);
+    let (want, want_grads) = case.on_host();
+    for k in 0..case.pairs() {
+        let near = |what: &str, got: f64, want: f64| {
+            assert!(
+                (got - want).abs() <= 2e-5 * (1.0 + want.abs()),
+                "{at}, {k}: {what} {got} {want}"
+            );
+        };
+        near("value", got.value[k], want.value[k]);
+        near("gap", got.gap[k], want.gap[k]);
+        near("error", got.marginal_error[k], want.marginal_error[k]);
+        // Whether an error of 0 is met exactly depends on rounding.
+        let is_met = want.marginal_error[k].min(got.marginal_error[k]) < 1e-5;
+        assert!(is_met || got.iterations[k] == want.iterations[k], "{at}, {k}");
+    }
+    close(&format!("{at}: f"), &got.f, &want.f, 2e-5);
+    close(&format!("{at}: g"), &got.g, &want.g, 2e-5);
+    close(&format!("{at}: plan"), &got.plan, &want.plan, 2e-5);
+    close(&format!("{at}: projected x"), &got.projected_x, &want.projected_x, 5e-5);
+    close(&format!("{at}: projected y"), &got.projected_y, &want.projected_y, 5e-5);
+    let flat = |grad: &ndarray::Array2<f32>| grad.iter().copied().collect::<Vec<f32>>();
+    close(&format!("{at}: by x"), &grads.x.to_vec().unwrap(), &flat(&want_grads.x), 5e-5);
+    close(&format!("{at}: by y"), &grads.y.to_vec().unwrap(), &flat(&want_grads.y), 5e-5);
+    close(&format!("{at}: by a"), &grads.a, &want_grads.a, 5e-5);
+    close(&format!("{at}: by b"), &grads.b, &want_grads.b, 5e-5);
+    let (eps, want_eps) = (grads.eps, want_grads.eps);
+    assert!((eps - want_eps).abs() < 2e-4 * (1.0 + want_eps.abs()), "{at}: {eps} {want_eps}");
+}
+
+#[test]
+fn every_mode_is_that_of_the_host() {
+    for case in all([&X, &Y], 5, Pairing::Paired) {
+        check(&case);
+    }
+    for case in all([&FEW_X, &FEW_Y], 9, Pairing::AllPairs) {
+        check(&case.of_form(Form::Half));
+    }
+}

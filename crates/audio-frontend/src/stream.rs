@@ -7,9 +7,10 @@
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
-use crate::decode::{AudioInfo, LoadOptions, PacketDecoder, Waveform, open_file};
+use crate::decode::{PacketDecoder, open_file};
 use crate::error::{AudioError, Origin, Result};
 use crate::resample::Resampler;
+use crate::sound::{AudioInfo, LoadOptions, Waveform};
 
 /// Default block length, in samples of the result: one second at 16 kHz.
 const BLOCK_LEN: usize = 16_000;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use audio_frontend::decode::AudioInfo;
+use audio_frontend::AudioInfo;
 use audio_frontend::{LoadOptions, info, load_bytes};
 use common::data;
 

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::errors::{self, Error, Result, code};
+use crate::error::{self, Error, Result, code};
 use crate::types::CUresult;
 
 /// Declares exported functions: bodies give a [`Result`], callers from C a status.
@@ -49,7 +49,7 @@ pub(crate) fn guard(body: impl FnOnce() -> Result) -> CUresult {
         Ok(()) => code::SUCCESS,
         Err(error) => {
             let status = error.code;
-            errors::remember(error);
+            error::remember(error);
             status
         }
     }

@@ -7,11 +7,11 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::thread::ThreadId;
 
-use crate::context::Context;
-use crate::errors::{Error, Result, code};
-use crate::operation::Operation;
+use crate::error::{Error, Result, code};
+use crate::object::capture::{Capture, Tail};
+use crate::object::context::Context;
+use crate::object::operation::{Node, Operation};
 use crate::state::State;
 use crate::types::CUstream;
 
@@ -30,33 +30,6 @@ thread_local! {
 /// Changes the thread's mode and gives the one before.
 pub(crate) fn exchange_mode(mode: u32) -> u32 {
     MODE.replace(mode)
-}
-
-/// A node: work, its context, and the nodes before it.
-#[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) context: Arc<Context>,
-    pub(crate) operation: Arc<Operation>,
-    after: Vec<usize>,
-}
-
-/// A capture under way.
-#[derive(Debug)]
-pub(crate) struct Capture {
-    pub(crate) context: Arc<Context>,
-    origin: CUstream,
-    mode: u32,
-    thread: ThreadId,
-    /// An error has spoilt it; it can only be ended.
-    broken: bool,
-    nodes: Vec<Node>,
-}
-
-/// Where a stream, or an event, stands in a capture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tail {
-    pub(crate) capture: u64,
-    after: BTreeSet<usize>,
 }
 
 /// What `cuStreamIsCapturing` answers.

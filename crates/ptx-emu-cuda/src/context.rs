@@ -1,87 +1,16 @@
 //! Contexts: a simulated device's memory with what was made in it, alive until a kernel fails.
 
 use std::ffi::{c_int, c_uint, c_void};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 
 use ptx_emu::Gpu;
 
-use crate::errors::{Error, Result, code};
-use crate::host::HostMemory;
-use crate::operation::Operation;
+use crate::error::{Error, Result, code};
+use crate::object::context::Context;
+use crate::object::stream::GREATEST_PRIORITY;
 use crate::state::{State, started, state, with_contexts};
 use crate::types::{CUcontext, CUdevice, Out};
-
-/// Stack of a thread, printf buffer, heap, launch depth, pending launches, L2 granularity,
-/// persisting L2: the driver's defaults, in the order of the limits' numbers.
-const LIMITS: [usize; 7] = [1024, 1 << 20, 8 << 20, 2, 2048, 128, 0];
-
-/// A context.
-///
-/// Each has a simulated device of its own, so that what happens in one cannot harm another.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) handle: CUcontext,
-    pub(crate) device: CUdevice,
-    pub(crate) gpu: Gpu,
-    /// Host memory that the context has allocated or registered.
-    pub(crate) host: HostMemory,
-    flags: AtomicU32,
-    cache: AtomicU32,
-    limits: Mutex<[usize; 7]>,
-    /// The fault that every later call reports.
-    lost: Mutex<Option<Error>>,
-    /// Held while work runs: one at a time.
-    queue: Mutex<()>,
-}
-
-impl Context {
-    fn new(handle: CUcontext, device: CUdevice, flags: u32, gpu: Gpu) -> Context {
-        Context {
-            handle,
-            device,
-            gpu,
-            host: HostMemory::default(),
-            flags: AtomicU32::new(flags),
-            cache: AtomicU32::new(0),
-            limits: Mutex::new(LIMITS),
-            lost: Mutex::new(None),
-            queue: Mutex::new(()),
-        }
-    }
-
-    /// The fault that the context was lost by, as an error.
-    pub(crate) fn check(&self) -> Result {
-        match *self.lost.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    /// Runs work to its end.
-    pub(crate) fn run(&self, operation: &Operation) -> Result {
-        self.check()?;
-        match operation {
-            // What the caller's function does is its own affair, waiting for others included.
-            Operation::Host(call) => {
-                call.run();
-                return Ok(());
-            }
-            Operation::Graph(exec) => return exec.run(),
-            _ => {}
-        }
-        let _turn = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        self.check()?;
-        self.host.push(&self.gpu)?;
-        let done = operation.run(self);
-        if let Err((error, true)) = done {
-            error.announce();
-            *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-        self.host.pull(&self.gpu)?;
-        done.map_err(|(error, _)| error)
-    }
-}
 
 fn create(out: Out<'_, CUcontext>, flags: c_uint, device: CUdevice) -> Result {
     let mut state = state()?;
@@ -234,7 +163,7 @@ exports! {
     fn cuCtxGetStreamPriorityRange(least: Out<'_, c_int>, greatest: Out<'_, c_int>) {
         state()?.current()?;
         least.offer(0);
-        greatest.offer(crate::stream::GREATEST_PRIORITY);
+        greatest.offer(GREATEST_PRIORITY);
         Ok(())
     }
 

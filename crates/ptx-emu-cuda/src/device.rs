@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int, c_uint};
 
 use ptx_emu::Spec;
 
-use crate::errors::{Result, code};
+use crate::error::{Result, code};
 use crate::settings::settings;
 use crate::state::{start, state};
 use crate::types::{CUdevice, Out, put_text};

@@ -4,9 +4,8 @@ use std::ffi::c_uint;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::capture::Tail;
-use crate::context::Context;
-use crate::errors::{Error, Result, code};
+use crate::error::{Error, Result, code};
+use crate::object::event::{Event, Moment};
 use crate::state::{State, state};
 use crate::types::{CUevent, CUstream, Out};
 
@@ -14,23 +13,6 @@ use crate::types::{CUevent, CUstream, Out};
 const DISABLE_TIMING: c_uint = 2;
 /// The flag of an event for other processes; it must not keep time.
 const INTERPROCESS: c_uint = 4;
-
-/// An event.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) context: Arc<Context>,
-    timed: bool,
-    moment: Moment,
-}
-
-/// When an event was recorded.
-#[derive(Debug, Clone)]
-enum Moment {
-    Never,
-    At(Instant),
-    /// In a capture, where it stands for the nodes before it.
-    InCapture(Tail),
-}
 
 /// Lets a stream wait. Outside a capture, what it would wait for is over.
 pub(crate) fn wait(state: &mut State, stream: CUstream, event: CUevent, flags: c_uint) -> Result {

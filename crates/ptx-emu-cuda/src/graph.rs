@@ -3,9 +3,9 @@
 use std::ffi::{c_char, c_uint, c_ulonglong};
 use std::sync::Arc;
 
-use crate::capture::Node;
-use crate::errors::{Error, Result, code};
-use crate::operation::Operation;
+use crate::error::{Error, Result, code};
+use crate::object::graph::Graph;
+use crate::object::operation::{GraphExec, Node, Operation};
 use crate::state::{State, state};
 use crate::stream::submit;
 use crate::types::{CUgraph, CUgraphExec, CUgraphNode, CUstream, Out};
@@ -16,27 +16,6 @@ const AUTO_FREE: c_ulonglong = 1;
 const DEVICE_LAUNCH: c_ulonglong = 4;
 /// All flags that there are.
 const ALL_FLAGS: c_ulonglong = 15;
-
-/// A graph.
-#[derive(Debug)]
-pub(crate) struct Graph {
-    nodes: Vec<Node>,
-    handles: Vec<CUgraphNode>,
-}
-
-/// A graph that can be launched. It does not change with the graph that it came from.
-#[derive(Debug)]
-pub(crate) struct GraphExec {
-    nodes: Vec<Node>,
-    flags: c_ulonglong,
-}
-
-impl GraphExec {
-    /// Runs every node in its order.
-    pub(crate) fn run(&self) -> Result {
-        self.nodes.iter().try_for_each(|node| node.context.run(&node.operation))
-    }
-}
 
 impl State {
     pub(crate) fn new_graph(&mut self, nodes: Vec<Node>) -> CUgraph {

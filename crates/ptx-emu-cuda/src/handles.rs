@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::errors::{Result, code};
+use crate::error::{Result, code};
 
 /// What a handle names; it stands in the handle's upper bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ptx_emu::Gpu;
 
-use crate::errors::{Error, Result, code};
+use crate::error::{Error, Result, code};
 
 /// Alignment of what is allocated, a page's.
 const ALIGN: usize = 4096;
@@ -253,7 +253,7 @@ fn give_back(block: &Block) {
 mod pages {
     use std::ffi::{c_int, c_void};
 
-    use crate::errors::{Error, Result, code};
+    use crate::error::{Error, Result, code};
 
     const READ_WRITE: c_int = 1 | 2;
     const PRIVATE: c_int = 2;
@@ -298,7 +298,7 @@ mod pages {
 /// Memory at an address of our choice: on this system there is none.
 #[cfg(not(target_os = "linux"))]
 mod pages {
-    use crate::errors::{Result, code};
+    use crate::error::{Result, code};
 
     pub(super) fn map(_start: u64, _bytes: usize) -> Result {
         Err(code::NOT_SUPPORTED.into())

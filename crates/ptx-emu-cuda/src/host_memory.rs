@@ -3,9 +3,9 @@
 use std::ffi::{c_uint, c_void};
 use std::sync::Arc;
 
-use crate::context::Context;
-use crate::errors::{Result, code};
+use crate::error::{Result, code};
 use crate::host::{Block, Owner};
+use crate::object::context::Context;
 use crate::state::{State, state};
 use crate::types::{CUdeviceptr, Out};
 

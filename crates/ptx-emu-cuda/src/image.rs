@@ -2,7 +2,7 @@
 
 use ptx_emu::{Module, Spec};
 
-use crate::errors::{Error, code};
+use crate::error::{Error, code};
 use crate::settings::Settings;
 
 /// Reads PTX as a driver of these settings does. The error's story belongs into the log.

@@ -3,14 +3,14 @@
 use std::ffi::{c_uint, c_void};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
-use ptx_emu::{Gpu, LaunchConfig};
+use ptx_emu::LaunchConfig;
 
-use crate::errors::{Error, Result, code};
-use crate::function::{Function, MAX_THREADS, function};
-use crate::launch_log;
-use crate::operation::{Failure, Operation};
+use crate::error::{Error, Result, code};
+use crate::function::function;
+use crate::object::function::{Function, MAX_THREADS};
+use crate::object::launch::Launch;
+use crate::object::operation::Operation;
 use crate::state::state;
 use crate::stream::submit;
 use crate::types::{CUfunction, CUlaunchAttribute, CUlaunchConfig, CUstream, In};
@@ -21,27 +21,6 @@ const CLUSTER: c_uint = 4;
 /// The largest cluster that every device takes, and the largest with leave.
 const PORTABLE_CLUSTER: u32 = 8;
 const LARGEST_CLUSTER: u32 = 16;
-
-/// A launch that the driver takes.
-#[derive(Debug)]
-pub(crate) struct Launch {
-    function: Arc<Function>,
-    config: LaunchConfig,
-    params: Vec<u8>,
-}
-
-impl Launch {
-    /// Runs it; the context's queue is held.
-    pub(crate) fn run(&self, gpu: &Gpu) -> std::result::Result<(), Failure> {
-        let Launch { function, config, params } = self;
-        let start = Instant::now();
-        let counters = gpu
-            .launch_bytes(&function.program, &function.name, config, params)
-            .map_err(|fault| Error::launch(&fault))?;
-        launch_log::append(function, config, &counters, start.elapsed());
-        Ok(())
-    }
-}
 
 /// The attributes of a launch.
 fn attributes(config: &CUlaunchConfig) -> Result<Vec<CUlaunchAttribute>> {

@@ -3,10 +3,10 @@
 use std::ffi::{c_int, c_uint};
 use std::sync::Arc;
 
-use crate::context::Context;
-use crate::errors::{Error, Result, code};
+use crate::error::{Error, Result, code};
 use crate::host::Owner;
-use crate::operation::{GraphMemory, Operation};
+use crate::object::context::Context;
+use crate::object::operation::{GraphMemory, Operation};
 use crate::state::{State, state};
 use crate::types::{CUdeviceptr, CUmemLocation, CUmemoryPool, CUstream, Out};
 

@@ -2,8 +2,8 @@
 
 use std::ffi::c_uint;
 
-use crate::errors::{Error, Result, code};
-use crate::operation::Operation;
+use crate::error::{Error, Result, code};
+use crate::object::operation::Operation;
 use crate::stream::{submit, wait_for};
 use crate::types::{CUdeviceptr, CUstream};
 

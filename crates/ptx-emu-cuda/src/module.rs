@@ -4,23 +4,14 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_uint};
 use std::sync::Arc;
 
-use ptx_emu::{Fault, FaultKind, Program};
+use ptx_emu::{Fault, FaultKind};
 
-use crate::context::Context;
-use crate::errors::{Error, Result, code};
-use crate::function::Function;
+use crate::error::{Error, Result, code};
 use crate::image;
+use crate::object::function::Function;
+use crate::object::module::Module;
 use crate::state::{started, state};
 use crate::types::{CUdeviceptr, CUfunction, CUmodule, In, Out, put_text};
-
-/// A module.
-#[derive(Debug)]
-pub(crate) struct Module {
-    pub(crate) context: Arc<Context>,
-    program: Arc<Program>,
-    /// Handles that were given to its kernels.
-    functions: HashMap<String, CUfunction>,
-}
 
 /// The buffers that the caller gives for the compiler's words.
 #[derive(Debug, Clone, Copy)]

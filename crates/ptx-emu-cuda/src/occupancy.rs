@@ -4,9 +4,10 @@ use std::ffi::{c_int, c_uint};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::device::{BLOCKS_PER_SM, RESERVED_SHARED};
-use crate::errors::{Result, code};
-use crate::function::{Function, function};
+use crate::error::{Result, code};
+use crate::function::function;
 use crate::launch::cluster_of;
+use crate::object::function::Function;
 use crate::types::{CUfunction, CUlaunchConfig, CUoccupancyB2DSize, In, Out};
 
 /// Registers are given to a warp in steps of this many.

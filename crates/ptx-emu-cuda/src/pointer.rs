@@ -3,10 +3,10 @@
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 
-use crate::context::Context;
-use crate::errors::{Result, code};
+use crate::error::{Result, code};
 use crate::host::{Block, Owner};
 use crate::host_memory;
+use crate::object::context::Context;
 use crate::state::{State, state};
 use crate::types::{CUdeviceptr, In, Out};
 

@@ -6,64 +6,17 @@
 use std::ffi::{c_uint, c_void};
 use std::sync::Arc;
 
-use crate::context::Context;
-use crate::errors::{Error, Result, code};
+use crate::error::{Error, Result, code};
 use crate::memory::alloc_async;
+use crate::object::context::Context;
+use crate::object::pool::{Pool, Taken};
 use crate::state::{State, state};
 use crate::types::{
     CUdevice, CUdeviceptr, CUmemLocation, CUmemPoolProps, CUmemoryPool, CUstream, In, Out,
 };
 
-/// A pool takes memory from the device in steps of this many bytes.
-const STEP: u64 = 2 << 20;
 /// The number of the kind of place that a device is.
 const ON_DEVICE: c_uint = 1;
-
-/// A pool.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    device: CUdevice,
-    /// Whether to reuse memory across streams: kept, without effect.
-    reuse: [u32; 3],
-    threshold: u64,
-    used: u64,
-    used_high: u64,
-    reserved: u64,
-    reserved_high: u64,
-}
-
-/// Memory that came from a pool.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    pub(crate) pool: CUmemoryPool,
-    pub(crate) bytes: u64,
-}
-
-impl Pool {
-    pub(crate) fn new(device: CUdevice) -> Pool {
-        let (used, used_high, reserved, reserved_high) = (0, 0, 0, 0);
-        Pool { device, reuse: [1; 3], threshold: 0, used, used_high, reserved, reserved_high }
-    }
-
-    fn take(&mut self, bytes: u64) {
-        self.used += bytes;
-        self.used_high = self.used_high.max(self.used);
-        self.reserved = self.reserved.max(self.used.next_multiple_of(STEP));
-        self.reserved_high = self.reserved_high.max(self.reserved);
-    }
-
-    /// Counts memory that was given back.
-    pub(crate) fn give(&mut self, bytes: u64) {
-        self.used = self.used.saturating_sub(bytes);
-        self.trim(self.threshold);
-    }
-
-    /// Keeps no more than `keep` bytes, and what is in use.
-    fn trim(&mut self, keep: u64) {
-        let least = self.used.next_multiple_of(STEP);
-        self.reserved = self.reserved.min(keep.max(least));
-    }
-}
 
 impl State {
     /// Counts memory as taken from a pool.

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use crate::errors::{Error, code};
+use crate::error::{Error, code};
 use crate::types::{In, Out};
 use crate::{
     context, device, errors, event, function, graph, host_memory, launch, memory, memset, module,

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use ptx_emu::{Approx, Options, Spec};
 
-use crate::errors::{Error, Result, code};
+use crate::error::{Error, Result, code};
 
 /// Choices that hold for the whole process.
 #[derive(Debug, Clone)]

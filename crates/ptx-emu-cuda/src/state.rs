@@ -7,17 +7,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::capture::Capture;
-use crate::context::Context;
-use crate::errors::{Result, code};
-use crate::event::Event;
-use crate::function::Function;
-use crate::graph::{Graph, GraphExec};
+use crate::error::{Result, code};
 use crate::handles::{Kind, Table};
-use crate::module::Module;
-use crate::pool::{Pool, Taken};
+use crate::object::capture::Capture;
+use crate::object::context::Context;
+use crate::object::event::Event;
+use crate::object::function::Function;
+use crate::object::graph::Graph;
+use crate::object::module::Module;
+use crate::object::operation::GraphExec;
+use crate::object::pool::{Pool, Taken};
+use crate::object::stream::Stream;
 use crate::settings::Settings;
-use crate::stream::Stream;
 use crate::types::{CUcontext, CUdevice};
 
 static STATE: OnceLock<Mutex<State>> = OnceLock::new();

@@ -4,31 +4,21 @@
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 
-use crate::capture::{RELAXED, Tail, exchange_mode};
-use crate::context::Context;
-use crate::errors::{Result, code};
+use crate::capture::{RELAXED, exchange_mode};
+use crate::error::{Result, code};
 use crate::event;
-use crate::operation::{HostCall, Operation};
+use crate::object::context::Context;
+use crate::object::operation::{HostCall, Operation, run};
+use crate::object::stream::{GREATEST_PRIORITY, Stream};
 use crate::state::{State, state};
 use crate::types::{
     CUcontext, CUdevice, CUevent, CUgraph, CUhostFn, CUstream, CUstreamCallback, Out,
 };
 
-/// The number of the most urgent priority; the least is 0.
-pub(crate) const GREATEST_PRIORITY: c_int = -5;
 /// The flag of a stream that does not wait for the default stream.
 const NON_BLOCKING: c_uint = 1;
 /// The default stream under its two other names.
 const DEFAULT: [CUstream; 3] = [0, 1, 2];
-
-/// A stream.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    pub(crate) context: Arc<Context>,
-    pub(crate) non_blocking: bool,
-    pub(crate) tail: Option<Tail>,
-    priority: c_int,
-}
 
 /// Runs work on a stream, or records it where the stream is captured.
 pub(crate) fn submit(stream: CUstream, operation: Operation) -> Result {
@@ -39,7 +29,7 @@ pub(crate) fn submit(stream: CUstream, operation: Operation) -> Result {
         state.refuse_default_stream(&context)?;
     }
     drop(state);
-    context.run(&operation)
+    run(&context, &operation)
 }
 
 /// Runs work that the caller waits for.
@@ -49,7 +39,7 @@ pub(crate) fn wait_for(operation: &Operation) -> Result {
     state.refuse_while_capturing()?;
     state.refuse_default_stream(&context)?;
     drop(state);
-    context.run(operation)
+    run(&context, operation)
 }
 
 impl State {

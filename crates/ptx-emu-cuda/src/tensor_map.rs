@@ -4,7 +4,7 @@ use std::ffi::{c_uint, c_void};
 
 use ptx_emu::{Interleave, L2Promotion, OobFill, Swizzle, TensorMap, TensorType};
 
-use crate::errors::{Error, Result, code};
+use crate::error::{Error, Result, code};
 use crate::types::{In, Out};
 
 /// The values of an array of the caller's, and filling after them.

@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use crate::errors::Result;
-use crate::operation::Operation;
+use crate::error::Result;
+use crate::object::operation::{Operation, run};
 use crate::state::{State, state};
 use crate::stream::{submit, wait_for};
 use crate::types::{CUcontext, CUdeviceptr, CUstream, In, Out};
@@ -113,7 +113,7 @@ exports! {
             state.refuse_while_capturing()?;
             Arc::clone(state.context(to_context)?)
         };
-        target.run(&operation)
+        run(&target, &operation)
     }
 
     /// The copy runs in the target's context, whichever the stream is of; it is not recorded.
@@ -135,6 +135,6 @@ exports! {
             state.refuse_if_captured(stream)?;
             Arc::clone(state.context(to_context)?)
         };
-        target.run(&operation)
+        run(&target, &operation)
     }
 }

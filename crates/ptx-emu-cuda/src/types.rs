@@ -8,7 +8,7 @@
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 
-use crate::errors::{Error, Result, code};
+use crate::error::{Error, Result, code};
 
 /// A status; see [`crate::errors`].
 pub type CUresult = u32;

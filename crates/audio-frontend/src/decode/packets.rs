@@ -22,8 +22,8 @@ use symphonia::core::units::Timestamp;
 use super::header::{check_header, header_error, no_known_codec, settled_params};
 use super::mp4::timestamps_are_frames;
 use super::source::{Facts, Source};
-use crate::decode::AudioInfo;
 use crate::error::{AudioError, ErrorKind, Origin, Position, Result};
+use crate::sound::AudioInfo;
 
 /// Skips shorter than this are decoded and dropped; longer ones seek.
 const SEEK_AFTER_S: u64 = 10;

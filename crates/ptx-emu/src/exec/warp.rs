@@ -21,7 +21,7 @@ use crate::program::{AccessBody, Action, Barrier, BarrierStep, Code, Flow, Step}
 pub(crate) enum Pause {
     /// Its turn is over.
     Turn,
-    /// It waits at a barrier of the CTA; the answer comes through [`Warp::release`].
+    /// It waits at a barrier of the CTA; its CTA wakes it when it opens.
     AtBarrier,
     /// It waits for the other CTAs of the cluster.
     AtCluster,

@@ -1,18 +1,14 @@
 //! Work in stream order: run at once, or recorded in a graph and run when that is launched.
 
-use std::ffi::c_void;
-use std::sync::Arc;
+use std::ffi::{c_ulonglong, c_void};
+use std::sync::{Arc, PoisonError};
 
 use ptx_emu::Fault;
 
-use crate::context::Context;
-use crate::errors::{Error, code};
-use crate::graph::GraphExec;
-use crate::launch::Launch;
+use super::context::Context;
+use super::launch::Launch;
+use crate::error::{Error, Failure, Result, code};
 use crate::types::CUresult;
-
-/// A failure, and whether the context is lost by it.
-pub(crate) type Failure = (Error, bool);
 
 /// A piece of work. Host addresses are the caller's and good until the work has run.
 #[derive(Debug)]
@@ -82,6 +78,21 @@ impl Drop for GraphMemory {
     }
 }
 
+/// A node: work, its context, and the nodes before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) context: Arc<Context>,
+    pub(crate) operation: Arc<Operation>,
+    pub(crate) after: Vec<usize>,
+}
+
+/// A graph that can be launched. It does not change with the graph that it came from.
+#[derive(Debug)]
+pub(crate) struct GraphExec {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) flags: c_ulonglong,
+}
+
 impl Operation {
     /// The type of the node that it is in a graph, as the driver numbers them.
     pub(crate) fn node_type(&self) -> u32 {
@@ -100,8 +111,8 @@ impl Operation {
         }
     }
 
-    /// Runs it in its context, which sees to the order.
-    pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
+    /// Does it; the context's queue is held.
+    fn work(&self, context: &Context) -> std::result::Result<(), Failure> {
         let gpu = &context.gpu;
         let failed = |fault: Fault| (Error::memory(&fault), false);
         match self {
@@ -131,13 +142,43 @@ impl Operation {
             }
             Operation::Launch(launch) => launch.run(gpu),
             Operation::Alloc(_) | Operation::Free => Ok(()),
-            // The context runs these two itself, without holding its queue.
+            // `run` does these two itself, without holding the queue.
             Operation::Host(_) | Operation::Graph(_) => Ok(()),
         }
     }
 }
 
-fn host<'a>(from: u64, bytes: usize) -> Result<&'a [u8], Failure> {
+impl GraphExec {
+    /// Runs every node in its order.
+    pub(crate) fn run(&self) -> Result {
+        self.nodes.iter().try_for_each(|node| run(&node.context, &node.operation))
+    }
+}
+
+/// Runs work in its context, to its end.
+pub(crate) fn run(context: &Context, operation: &Operation) -> Result {
+    context.check()?;
+    match operation {
+        // What the caller's function does is its own affair, waiting for others included.
+        Operation::Host(call) => {
+            call.run();
+            return Ok(());
+        }
+        Operation::Graph(exec) => return exec.run(),
+        _ => {}
+    }
+    let _turn = context.queue.lock().unwrap_or_else(PoisonError::into_inner);
+    context.check()?;
+    context.host.push(&context.gpu)?;
+    let done = operation.work(context);
+    if let Err((error, true)) = done {
+        context.lose(error);
+    }
+    context.host.pull(&context.gpu)?;
+    done.map_err(|(error, _)| error)
+}
+
+fn host<'a>(from: u64, bytes: usize) -> std::result::Result<&'a [u8], Failure> {
     match (from, bytes) {
         (_, 0) => Ok(&[]),
         (0, _) => Err((code::INVALID_VALUE.into(), false)),
@@ -146,7 +187,7 @@ fn host<'a>(from: u64, bytes: usize) -> Result<&'a [u8], Failure> {
     }
 }
 
-fn host_mut<'a>(to: u64, bytes: usize) -> Result<&'a mut [u8], Failure> {
+fn host_mut<'a>(to: u64, bytes: usize) -> std::result::Result<&'a mut [u8], Failure> {
     match (to, bytes) {
         (_, 0) => Ok(&mut []),
         (0, _) => Err((code::INVALID_VALUE.into(), false)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ptx_emu::{Counters, LaunchConfig};
 
-use crate::function::Function;
+use super::function::Function;
 use crate::settings::settings;
 
 /// Appends a line, where the environment names a file.

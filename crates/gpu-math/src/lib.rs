@@ -2,7 +2,7 @@
 //!
 //! The kernels are our own PTX (`kernels/matmul/`), so that results have known rounding and the same
 //! bits in every run, with no library to be found: exact f32 by fma, bf16 by tensor cores with sums
-//! in f32.
+//! in f32, f32 rounded to TF32 where that is asked for ([`Precision`]).
 //!
 //! ```no_run
 //! use gpu_math::{Matrix, MatrixMut, Products, Scale, matmul};
@@ -27,8 +27,9 @@ mod matrix;
 mod products;
 pub mod reference;
 pub mod registry;
+mod rungs;
 
 pub use error::{ErrorKind, MathError, Result};
 pub use matmul::{Scale, matmul};
 pub use matrix::{Element, Matrix, MatrixMut};
-pub use products::Products;
+pub use products::{Precision, Products};

@@ -9,6 +9,9 @@ use crate::error::{MathError, Result};
 /// Extents and strides are below this, so that kernels count elements and bytes of a row in 32 bits.
 const MOST: usize = 1 << 30;
 
+/// Bytes that kernels on tensor cores copy at once.
+const PIECE: usize = 16;
+
 /// What matrices are made of: f32 or bf16. No other type implements this.
 pub trait Element: Pod + BlasElement + sealed::Sealed {}
 
@@ -112,6 +115,14 @@ impl<'a, T: Element> Matrix<'a, T> {
     /// Matrices of the batch.
     pub fn count(&self) -> usize {
         self.form.count
+    }
+
+    /// Whether every row of every matrix starts at a multiple of 16 bytes.
+    pub(crate) fn is_aligned(&self) -> bool {
+        let Form { stride, step, count, .. } = self.form;
+        let apart = |elements: usize| (elements * size_of::<T>()).is_multiple_of(PIECE);
+        let starts = self.values.address().is_multiple_of(PIECE as u64);
+        starts && apart(stride) && (count <= 1 || apart(step))
     }
 }
 

@@ -7,17 +7,41 @@ use gpu_runtime::{Device, Kernel, Module};
 use crate::error::Result;
 use crate::registry::{KERNELS, Variant};
 
+/// How f32 operands are multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Exactly, summed in f32.
+    #[default]
+    Exact,
+    /// Rounded to TF32 first, 10 bits of fraction, on tensor cores and summed in f32. Operands whose rows do
+    /// not all start at multiples of 16 bytes are multiplied exactly.
+    Tf32,
+}
+
 /// The kernels of a device. Make one for each device and keep it: they are assembled when first used.
 #[derive(Debug)]
 pub struct Products {
     device: Device,
+    precision: Precision,
     loaded: [OnceLock<Kernel>; KERNELS.len()],
 }
 
 impl Products {
     /// Products of exact f32, and of bf16 with sums in f32.
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), loaded: [const { OnceLock::new() }; KERNELS.len()] }
+        let loaded = [const { OnceLock::new() }; KERNELS.len()];
+        Self { device: device.clone(), precision: Precision::Exact, loaded }
+    }
+
+    /// The same with another precision of f32 products; bf16 ones do not change.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// How f32 operands are multiplied.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The device whose streams they take.
@@ -25,8 +49,8 @@ impl Products {
         &self.device
     }
 
-    /// The kernel on this device, assembled where it is not yet.
-    pub(crate) fn kernel(&self, variant: &Variant) -> Result<&Kernel> {
+    /// The kernel on this device, assembled where it is not yet, and allowed its dynamic shared memory.
+    pub(crate) fn kernel(&self, variant: &Variant, shared: u32) -> Result<&Kernel> {
         let at = KERNELS.iter().position(|known| known.name == variant.name);
         let slot = &self.loaded[at.expect("the registry lists every kernel")];
         if let Some(kernel) = slot.get() {
@@ -34,6 +58,9 @@ impl Products {
         }
         let file = format!("{}.ptx", variant.name);
         let kernel = Module::load_ptx(&self.device, &file, variant.ptx)?.kernel(variant.name)?;
+        if shared > 0 {
+            kernel.set_dynamic_shared(shared)?;
+        }
         Ok(slot.get_or_init(|| kernel))
     }
 }

@@ -22,7 +22,7 @@ macro_rules! registry {
             ptx: include_str!(concat!("../../../kernels/", $operation, "/", $name, ".ptx")),
         };)*
 
-        /// All of them, slowest first.
+        /// All of them.
         pub const KERNELS: &[Variant] = &[$($id),*];
     };
 }
@@ -30,6 +30,10 @@ macro_rules! registry {
 registry! {
     TILE_F32 = "matmul", "matmul_v1_tile_f32";
     TILE_BF16 = "matmul", "matmul_v1_mma_bf16";
+    WIDE_F32 = "matmul", "matmul_v2_tile_f32";
+    MMA_TF32 = "matmul", "matmul_v2_mma_tf32";
+    MMA_BF16 = "matmul", "matmul_v2_mma_bf16";
+    SUM = "matmul", "matmul_sum_v1_f32";
 }
 
 #[cfg(test)]

@@ -33,6 +33,16 @@ registry! {
     NORMS_F32 = "pairwise_cost", "row_norms_v1_f32";
     NORMS_BF16 = "pairwise_cost", "row_norms_v1_bf16";
     WIDEN_BF16 = "pairwise_cost", "widen_rows_v1_bf16";
+    MMD_COLUMN_SUMS = "mmd", "mmd_column_sums_v1_f32";
+    MMD_DISTANCES = "mmd", "mmd_distances_v1_f32";
+    MMD_FINISH = "mmd", "mmd_finish_v1_f32";
+    MMD_GAP = "mmd", "mmd_gap_v1_f32";
+    MMD_LINEAR_TIME = "mmd", "mmd_linear_time_v1_f32";
+    MMD_MEANS = "mmd", "mmd_means_v1_f64";
+    MMD_STACK = "mmd", "mmd_stack_v1_f32";
+    MMD_WEIGHTS = "mmd", "mmd_weights_v1_f32";
+    NST_THROUGH_NORM = "nst", "nst_through_norm_v1_f32";
+    NST_UNIT_ROWS = "nst", "nst_unit_rows_v1_f32";
     ROWS = "sinkhorn", "sinkhorn_row_v1_warp_f32";
     COLUMNS = "sinkhorn", "sinkhorn_column_v1_block_f32";
     MARGINAL = "sinkhorn", "sinkhorn_marginal_v1_f32";

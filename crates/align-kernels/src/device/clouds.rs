@@ -1,7 +1,9 @@
 //! Clouds in the form that kernels take: f32 rows, or bf16 rows at multiples of 16 bytes.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
+use gpu_math::{Element, Matrix};
 use gpu_runtime::{Arg, DeviceBuffer, DeviceSlice, Launch, args};
 use half::bf16;
 
@@ -89,6 +91,21 @@ impl<'a> Rows<'a> {
     /// The address of the first row.
     pub fn at(&self) -> Arg<'_> {
         Arg::address(self.address)
+    }
+
+    /// Rows of a range, as many as there are, to multiply: `T` is what the form says.
+    pub fn matrix<T: Element>(
+        &self,
+        session: &Session<'_>,
+        range: Range<usize>,
+        width: usize,
+    ) -> Result<Matrix<'_, T>> {
+        let stride = self.stride as usize;
+        let start = self.address + (range.start * stride * size_of::<T>()) as u64;
+        let len = if range.is_empty() { 0 } else { (range.len() - 1) * stride + width };
+        // SAFETY: the rows lie in memory that `self` borrows or keeps.
+        let values = unsafe { DeviceSlice::from_raw(start, len) };
+        session.gpu(Matrix::new(values, range.len(), width, stride))
     }
 
     /// The rows in a form, which bf16 rows may need a copy for.

@@ -3,8 +3,9 @@
 //! [`DevicePoints`] are rows in device memory, f32 or bf16. Packed by [`Ragged::on_device`], they go to
 //! the same functions as points on the host: [`sinkhorn`](fn@crate::sinkhorn::sinkhorn),
 //! [`sinkhorn_with_gradient`](crate::sinkhorn::sinkhorn_with_gradient),
-//! [`Output::backward`](crate::sinkhorn::Output::backward) and
-//! [`pairwise_cost`](fn@crate::pairwise_cost::pairwise_cost). The kernels are hand-written PTX, listed in
+//! [`Output::backward`](crate::sinkhorn::Output::backward),
+//! [`pairwise_cost`](fn@crate::pairwise_cost::pairwise_cost), [`mmd`](fn@crate::mmd::mmd),
+//! [`median_bandwidth`](crate::mmd::median_bandwidth) and [`nst`](fn@crate::nst::nst). The kernels are hand-written PTX, listed in
 //! [`registry`](crate::registry).
 //!
 //! All work of a call goes to the stream of `x`, after what is already there and on the stream of `y`.
@@ -33,15 +34,17 @@
 //! What has no device path takes points on the host alone, and does not compile with others:
 //!
 //! ```compile_fail,E0308
-//! use align_kernels::{Ragged, device::Gpu, mmd};
+//! use align_kernels::{crd, device::DevicePoints};
 //!
-//! fn f(x: &Ragged<'_, Gpu>) -> bool {
-//!     mmd::mmd(x, x, &mmd::Options::default()).is_ok()
+//! fn f(x: DevicePoints<'_>) -> bool {
+//!     crd::crd_in_batch(x, x, &crd::InBatchOptions::default()).is_ok()
 //! }
 //! ```
 
 mod clouds;
 mod layout;
+mod mmd;
+mod nst;
 mod pairwise_cost;
 mod parcel;
 mod points;

@@ -2,7 +2,7 @@
 
 use cpu_math::parallel::map_tasks;
 
-use super::{check_sides, usable};
+use super::{Discrepancy, check_sides, usable};
 use crate::error::{KernelError, Result};
 use crate::ragged::Ragged;
 use crate::vector::squared_distance;
@@ -18,7 +18,8 @@ const MOST_POINTS: usize = 512;
 /// ```
 ///
 /// Of items with more than 512 points, 512 evenly spaced ones are taken. Of an even number of
-/// distances the larger middle one is taken. Distances that are not numbers are left out.
+/// distances the larger middle one is taken. Distances that are not numbers are left out. Of points on
+/// a GPU the distances come from there, and the middle one is found on the host.
 ///
 /// # Shapes
 ///
@@ -45,25 +46,9 @@ const MOST_POINTS: usize = 512;
 /// assert_eq!(median_bandwidth(&x, &y)?, 2.0); // of the distances 1, 2 and 3
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn median_bandwidth(x: &Ragged<'_>, y: &Ragged<'_>) -> Result<f64> {
-    let width = check_sides("median_bandwidth", x, y)?;
-    let (points_x, points_y) = (x.points().to_f32(), y.points().to_f32());
-    let of_item = |k: usize| -> Vec<f64> {
-        let (of_x, of_y) = (x.range(k), y.range(k));
-        let count = of_x.len() + of_y.len();
-        let taken = count.min(MOST_POINTS);
-        let point = |i: usize| {
-            let at = i * count / taken;
-            match at.checked_sub(of_x.len()) {
-                None => &points_x[(of_x.start + at) * width..][..width],
-                Some(at) => &points_y[(of_y.start + at) * width..][..width],
-            }
-        };
-        let of_point =
-            |i: usize| (0..i).map(|j| squared_distance(point(i), point(j))).collect::<Vec<_>>();
-        map_tasks(taken, of_point).concat()
-    };
-    let mut squares = map_tasks(x.items(), of_item).concat();
+pub fn median_bandwidth<P: Discrepancy>(x: &Ragged<'_, P>, y: &Ragged<'_, P>) -> Result<f64> {
+    check_sides("median_bandwidth", x, y)?;
+    let mut squares = P::squared_distances(x, y)?;
     squares.retain(|square| !square.is_nan());
     if squares.is_empty() {
         let detail = "no two points in an item, expected one item of 2 or more".to_string();
@@ -77,4 +62,28 @@ pub fn median_bandwidth(x: &Ragged<'_>, y: &Ragged<'_>) -> Result<f64> {
         let detail = format!("the median distance is {median}, expected 1e-15 to 1e15");
         Err(KernelError::value("median_bandwidth", detail))
     }
+}
+
+/// The points of an item of `count` whose distances are taken, in order.
+pub(crate) fn chosen(count: usize) -> impl ExactSizeIterator<Item = usize> {
+    let taken = count.min(MOST_POINTS);
+    (0..taken).map(move |i| i * count / taken)
+}
+
+/// Squared distances of the chosen points of each item, of checked points on the host.
+pub(super) fn on_host(x: &Ragged<'_>, y: &Ragged<'_>) -> Vec<f64> {
+    let width = x.points().width();
+    let (points_x, points_y) = (x.points().to_f32(), y.points().to_f32());
+    let of_item = |k: usize| -> Vec<f64> {
+        let (of_x, of_y) = (x.range(k), y.range(k));
+        let point = |at: usize| match at.checked_sub(of_x.len()) {
+            None => &points_x[(of_x.start + at) * width..][..width],
+            Some(at) => &points_y[(of_y.start + at) * width..][..width],
+        };
+        let rows: Vec<&[f32]> = chosen(of_x.len() + of_y.len()).map(point).collect();
+        let of_point =
+            |i: usize| (0..i).map(|j| squared_distance(rows[i], rows[j])).collect::<Vec<_>>();
+        map_tasks(rows.len(), of_point).concat()
+    };
+    map_tasks(x.items(), of_item).concat()
 }

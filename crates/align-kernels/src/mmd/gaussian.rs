@@ -22,7 +22,7 @@ const MOST_SQUARINGS: u32 = 2;
 
 /// How the exponential of one bandwidth comes about.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// `exp(rate * |x - y|^2)`.
     Exp { rate: f32 },
     /// The one before, squared so many times.
@@ -31,13 +31,13 @@ pub(super) enum Step {
 
 /// One bandwidth: how its exponential is made, and its `1 / s^2`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Stage {
+pub(crate) struct Stage {
     pub step: Step,
     pub slope: f32,
 }
 
 /// Orders bandwidths from wide to narrow and finds those that are squares of the one before.
-pub(super) fn stages(bandwidths: &[f64]) -> Vec<Stage> {
+pub(crate) fn stages(bandwidths: &[f64]) -> Vec<Stage> {
     let mut sorted = bandwidths.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let (mut before, mut squared) = (f64::NAN, 0);

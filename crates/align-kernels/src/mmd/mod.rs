@@ -19,6 +19,7 @@
 //! bandwidth. The forms of neuron selectivity transfer are in [`nst`](mod@crate::nst).
 
 mod bandwidth;
+mod discrepancy;
 mod gaussian;
 mod linear;
 mod linear_time;
@@ -26,30 +27,39 @@ mod moments;
 mod options;
 mod polynomial;
 mod rounds;
+mod route;
 mod tiles;
 
+#[cfg(feature = "cuda")]
+pub(crate) use bandwidth::chosen;
 pub use bandwidth::median_bandwidth;
+pub use discrepancy::Discrepancy;
+#[cfg(feature = "cuda")]
+pub(crate) use gaussian::{Stage, Step, stages};
 pub(crate) use options::usable;
 pub use options::{Estimator, Kernel, Options};
+pub(crate) use route::Route;
 
 use cpu_math::parallel::{for_each_chunk, rows_per_chunk};
 use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::error::{KernelError, Result};
+use crate::place::{Cloud, Place};
 use crate::ragged::Ragged;
 
-/// Values and gradients of a batch.
+/// Values and gradients of a batch. `G` is a gradient where the points are: an [`Array2`], or a
+/// `DeviceBuffer<f32>` of the same rows.
 #[derive(Debug, Clone)]
-pub struct Output {
+pub struct Output<G = Array2<f32>> {
     /// One squared discrepancy an item: `(B,)`.
     pub value: Vec<f64>,
     /// Derivative of the sum of all values with respect to `x`: `(N, D)`. Items share no points,
     /// so the rows of item `k` are the derivative of value `k`, to be scaled by its upstream
     /// gradient.
-    pub grad_x: Array2<f32>,
+    pub grad_x: G,
     /// As `grad_x`, with respect to `y`: `(M, D)`.
-    pub grad_y: Array2<f32>,
+    pub grad_y: G,
 }
 
 /// Squared maximum mean discrepancy between item `k` of `x` and item `k` of `y`, for every `k`.
@@ -84,6 +94,11 @@ pub struct Output {
 /// An item with a NaN gets the value NaN, and NaN in its gradient; other items do not notice.
 /// Polynomials overflow where `|x . y + offset|^degree` leaves f32.
 ///
+/// On a GPU gradients stay there. f32 points are as on the host. bf16 points are multiplied by tensor
+/// cores with sums in f32, as they are, without a shift to the mean; what they are multiplied by for the
+/// gradient (kernel slopes, moment matrices) is rounded to bf16 once. Rows of bf16 that do not start at
+/// multiples of 16 bytes are widened, as for [`LinearTime`](Estimator::LinearTime).
+///
 /// # Source
 ///
 /// Gretton et al. 2012, JMLR 13:723-773: equations 5 (biased), 3 (unbiased), lemma 14 (linear
@@ -103,9 +118,19 @@ pub struct Output {
 /// assert_eq!(out.grad_y, array![[0.0, 4.0]]);
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn mmd(x: &Ragged<'_>, y: &Ragged<'_>, options: &Options) -> Result<Output> {
-    let width = check_sides("mmd", x, y)?;
+pub fn mmd<P: Discrepancy>(
+    x: &Ragged<'_, P>,
+    y: &Ragged<'_, P>,
+    options: &Options,
+) -> Result<Output<P::Gradient>> {
+    check_sides("mmd", x, y)?;
     options.check()?;
+    P::discrepancy(x, y, options)
+}
+
+/// [`mmd`] of checked points on the host.
+fn on_host(x: &Ragged<'_>, y: &Ragged<'_>, options: &Options) -> Output {
+    let width = x.points().width();
     let (points_x, points_y) = (x.points().to_f32(), y.points().to_f32());
     let mut grad_x = Array2::zeros((x.points().count(), width));
     let mut grad_y = Array2::zeros((y.points().count(), width));
@@ -115,11 +140,15 @@ pub fn mmd(x: &Ragged<'_>, y: &Ragged<'_>, options: &Options) -> Result<Output> 
         .map(|((x, grad_x), (y, grad_y))| Item { x, y, width, grad_x, grad_y })
         .collect::<Vec<_>>();
     let value = items.into_par_iter().map(|item| one_item(item, options)).collect();
-    Ok(Output { value, grad_x, grad_y })
+    Output { value, grad_x, grad_y }
 }
 
 /// Checks that sides can be compared, and returns their width.
-pub(crate) fn check_sides(op: &'static str, x: &Ragged<'_>, y: &Ragged<'_>) -> Result<usize> {
+pub(crate) fn check_sides<P: Place>(
+    op: &'static str,
+    x: &Ragged<'_, P>,
+    y: &Ragged<'_, P>,
+) -> Result<usize> {
     let (width, other) = (x.points().width(), y.points().width());
     if width != other {
         let detail = format!("y has width {other}, expected the {width} of x");
@@ -171,30 +200,21 @@ pub(crate) struct Item<'a> {
 
 /// Value of an item whose options were checked; writes its gradients.
 pub(crate) fn one_item(item: Item<'_>, options: &Options) -> f64 {
-    if item.width == 0 {
-        return 0.0;
-    }
-    let (n, m) = (item.x.len() / item.width, item.y.len() / item.width);
-    if n.min(m) < options.fewest_points() {
-        return 0.0;
-    }
+    let count = |points: &[f32]| points.len().checked_div(item.width).unwrap_or(0);
+    let (n, m) = (count(item.x), count(item.y));
     let unbiased = options.estimator == Estimator::Unbiased;
-    match &options.kernel {
-        kernel if options.estimator == Estimator::LinearTime => {
-            linear_time::linear_time(item, kernel)
-        }
-        // The offset of degree 1 cancels.
-        Kernel::Linear | Kernel::Polynomial { degree: 1, .. } => linear::linear(item, unbiased),
-        &Kernel::Polynomial { degree: 2, offset } if moments::pays(n, m, item.width) => {
-            moments::moments(item, offset, unbiased)
-        }
-        &Kernel::Polynomial { degree, offset } => {
+    match options.route(n, m, item.width) {
+        Route::Nothing => 0.0,
+        Route::LinearTime(kernel) => linear_time::linear_time(item, kernel),
+        Route::Linear => linear::linear(item, unbiased),
+        Route::Moments { offset } => moments::moments(item, offset, unbiased),
+        Route::Products { degree, offset } => {
             let points = [item.x, item.y].concat();
             let cloud = tiles::Cloud { points: &points, split: n, width: item.width };
             let power = polynomial::Power { degree, offset: offset as f32 };
             tiles::all_pairs(&cloud, &power, unbiased, item)
         }
-        Kernel::Gaussian { bandwidths } => {
+        Route::Distances { bandwidths } => {
             let points = centred(&item);
             let cloud = tiles::Cloud { points: &points, split: n, width: item.width };
             let stages = gaussian::stages(bandwidths);

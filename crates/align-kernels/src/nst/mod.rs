@@ -26,6 +26,7 @@ pub use gauss::nst_gauss;
 pub use gram::nst_gram;
 pub use poly::nst_poly;
 pub use rows::nst;
+pub(crate) use rows::rows_on_host;
 
 use ndarray::Array2;
 

@@ -5,7 +5,7 @@ use ndarray::{Array2, s};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::mmd::{Item, Options, Output, check_sides, one_item};
+use crate::mmd::{Discrepancy, Item, Options, Output, check_sides, one_item};
 use crate::ragged::Ragged;
 use crate::vector::{combine, dot, square_sum};
 
@@ -34,7 +34,8 @@ use crate::vector::{combine, dot, square_sum};
 ///
 /// # Numerics
 ///
-/// As [`mmd`](fn@crate::mmd::mmd); lengths are f64, and at least 1e-12.
+/// As [`mmd`](fn@crate::mmd::mmd); lengths are f64, and at least 1e-12. On a GPU scaled rows of bf16
+/// points are rounded to bf16, and those are what is compared.
 ///
 /// # Source
 ///
@@ -54,8 +55,14 @@ use crate::vector::{combine, dot, square_sum};
 /// assert!((out.value[0] - 1.0 / 45.0).abs() < 1e-7);
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn nst(x: &Ragged<'_>, y: &Ragged<'_>) -> Result<Output> {
-    let width = check_sides("nst", x, y)?;
+pub fn nst<P: Discrepancy>(x: &Ragged<'_, P>, y: &Ragged<'_, P>) -> Result<Output<P::Gradient>> {
+    check_sides("nst", x, y)?;
+    P::of_neurons(x, y)
+}
+
+/// [`nst`] of checked rows on the host.
+pub(crate) fn rows_on_host(x: &Ragged<'_>, y: &Ragged<'_>) -> Output {
+    let width = x.points().width();
     let (rows_x, rows_y) = (x.points().to_f32(), y.points().to_f32());
     let item = |k: usize| {
         let rows = |of: &Ragged<'_>| of.range(k).start * width..of.range(k).end * width;
@@ -74,7 +81,7 @@ pub fn nst(x: &Ragged<'_>, y: &Ragged<'_>) -> Result<Output> {
             all.slice_mut(s![range, ..]).iter_mut().zip(own).for_each(|(all, own)| *all = own);
         }
     }
-    Ok(out)
+    out
 }
 
 /// [`nst`] of one pair of clouds in memory: the value, and the gradients.

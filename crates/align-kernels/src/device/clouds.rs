@@ -7,26 +7,18 @@ use gpu_math::{Element, Matrix};
 use gpu_runtime::{Arg, DeviceBuffer, DeviceSlice, Launch, args};
 use half::bf16;
 
+use super::form::{is_one, meet};
 use super::points::{DevicePoints, DeviceValues};
 use super::session::{Session, extent};
 use crate::error::Result;
 use crate::registry::WIDEN_BF16;
 
+pub(super) use super::form::Form;
+
 /// Row strides are below this, so that a stride in bytes fits 32 bits.
 const MOST_STRIDE: u32 = 1 << 30;
 /// Points of a cloud are below this; the lists of a call hold less.
 const MOST_POINTS: u32 = 1 << 31;
-/// Bytes that `cp.async` moves at once, and values of bf16 in them.
-const PIECE: u64 = 16;
-const PIECE_VALUES: usize = 8;
-
-/// What a row is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    F32,
-    BF16,
-}
-
 /// Both clouds of a call, in one form.
 pub(super) struct Clouds<'a> {
     pub form: Form,
@@ -34,6 +26,8 @@ pub(super) struct Clouds<'a> {
     pub y: Rows<'a>,
     /// `D`.
     pub width: u32,
+    /// Row `k` of both is one point.
+    pub is_one: bool,
 }
 
 /// Rows in device memory: the caller's, or a copy.
@@ -54,10 +48,7 @@ impl<'a> Clouds<'a> {
         x: DevicePoints<'a>,
         y: DevicePoints<'a>,
     ) -> Result<Self> {
-        match has_pieces(&x) && has_pieces(&y) && (is_one(&x, &y) || !meet(&x, &y)) {
-            true => Self::new(session, Form::BF16, x, y),
-            false => Self::wide(session, x, y),
-        }
+        Self::new(session, Form::of(&x, &y), x, y)
     }
 
     /// In f32.
@@ -73,7 +64,8 @@ impl<'a> Clouds<'a> {
         y: DevicePoints<'a>,
     ) -> Result<Self> {
         let width = extent(session.op, "the width", x.width(), MOST_STRIDE)?;
-        let (x_rows, y_rows) = if is_one(&x, &y) {
+        let is_one = is_one(&x, &y);
+        let (x_rows, y_rows) = if is_one {
             let x_is_longer = x.count() > y.count();
             let longer = Rows::of(session, form, if x_is_longer { x } else { y })?;
             let shorter = Rows { _copy: None, _lent: PhantomData, ..longer };
@@ -83,12 +75,17 @@ impl<'a> Clouds<'a> {
         } else {
             (Rows::of(session, form, x)?, Rows::of(session, form, y)?)
         };
-        Ok(Self { form, x: x_rows, y: y_rows, width })
+        Ok(Self { form, x: x_rows, y: y_rows, width, is_one })
     }
 }
 
 impl<'a> Rows<'a> {
     /// The address of the first row.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// The same as an argument.
     pub fn at(&self) -> Arg<'_> {
         Arg::address(self.address)
     }
@@ -157,22 +154,4 @@ impl<'a> Rows<'a> {
         let stride = extent(session.op, "the row stride", stride, MOST_STRIDE)?;
         Ok(Self { address, count, stride, _copy: copy, _lent: PhantomData })
     }
-}
-
-/// Whether bf16 rows can be copied by whole pieces.
-fn has_pieces(points: &DevicePoints<'_>) -> bool {
-    let address = points.values().address();
-    let is_half = matches!(points.values(), DeviceValues::BF16(_));
-    is_half && address.is_multiple_of(PIECE) && points.row_stride().is_multiple_of(PIECE_VALUES)
-}
-
-/// Whether both start at one address.
-fn meet(x: &DevicePoints<'_>, y: &DevicePoints<'_>) -> bool {
-    x.values().address() == y.values().address()
-}
-
-/// Whether row `k` of both is one row, for all that both have.
-fn is_one(x: &DevicePoints<'_>, y: &DevicePoints<'_>) -> bool {
-    let same_type = std::mem::discriminant(&x.values()) == std::mem::discriminant(&y.values());
-    same_type && meet(x, y) && x.row_stride() == y.row_stride()
 }

@@ -38,8 +38,12 @@ pub(super) struct Layout {
     pub cost_starts: Vec<usize>,
     /// Rows of costs are `m` rounded up to this apart: 1 or 4.
     pub pad: u32,
-    /// Pairs whose costs are in memory at once; not empty unless there is no pair.
+    /// Pairs whose costs are in memory at once. Of all pairs, a chunk is some items of `x` by all of
+    /// `y`, or one item of `x` by some of `y`.
     pub chunks: Vec<Chunk>,
+    pub pairing: Pairing,
+    /// Items of `y`.
+    pub y_items: usize,
     /// Packed rows and columns of all pairs.
     pub rows: u32,
     pub columns: u32,
@@ -92,7 +96,6 @@ impl Layout {
         extent(op, "the number of points of y", y_offsets[y_offsets.len() - 1], MOST_POINTS)?;
         let (x_items, y_items) = (x_offsets.len() - 1, y_offsets.len() - 1);
         let (mut pairs, mut cost_starts) = (Vec::new(), vec![0usize]);
-        let mut chunks = Vec::<Chunk>::new();
         let (mut rows, mut columns) = (0usize, 0usize);
         for k in 0..pairing.pairs(x_items, y_items) {
             let (i, j) = pairing.items(k, y_items);
@@ -100,22 +103,11 @@ impl Layout {
             let (n, m) = (x_offsets[i + 1] - x, y_offsets[j + 1] - y);
             // Points were checked to be below 2^30, so `n m` is below 2^60.
             let costs = n * m.next_multiple_of(pad as usize);
-            let cost = match chunks.last_mut() {
-                Some(chunk) if costs <= most.saturating_sub(chunk.costs) => {
-                    (chunk.pairs.end, chunk.costs) = (k + 1, chunk.costs + costs);
-                    chunk.costs - costs
-                }
-                _ => {
-                    chunks.push(Chunk { pairs: k..k + 1, costs });
-                    0
-                }
-            } as u64;
-            let (low, high) = (cost as u32, (cost >> 32) as u32);
             let (f, g) = (
                 extent(op, "the rows of all pairs", rows, MOST_ROWS)?,
                 extent(op, "the columns of all pairs", columns, MOST_ROWS)?,
             );
-            pairs.push([x as u32, n as u32, y as u32, m as u32, low, high, f, g]);
+            pairs.push([x as u32, n as u32, y as u32, m as u32, 0, 0, f, g]);
             cost_starts.push(cost_starts[k] + costs);
             rows += n;
             columns += m;
@@ -123,7 +115,21 @@ impl Layout {
         extent(op, "the number of pairs", pairs.len(), MOST_ROWS)?;
         let rows = extent(op, "the rows of all pairs", rows, MOST_ROWS)?;
         let columns = extent(op, "the columns of all pairs", columns, MOST_ROWS)?;
-        Ok(Self { pairs, cost_starts, pad, chunks, rows, columns })
+        // Pairs of one item of x follow one another.
+        let abreast = if pairing == Pairing::AllPairs { y_items } else { 1 };
+        let chunks = chunks(&cost_starts, abreast, most);
+        for chunk in &chunks {
+            for k in chunk.pairs.clone() {
+                let start = (cost_starts[k] - cost_starts[chunk.pairs.start]) as u64;
+                (pairs[k][4], pairs[k][5]) = (start as u32, (start >> 32) as u32);
+            }
+        }
+        Ok(Self { pairs, cost_starts, pad, chunks, pairing, y_items, rows, columns })
+    }
+
+    /// Values from one row of a pair's costs to the next.
+    pub fn stride(&self, k: usize) -> u32 {
+        self.pairs[k][3].next_multiple_of(self.pad)
     }
 
     /// Problems of items with themselves: `tasks` names the item of each, those of one item together, in
@@ -140,7 +146,8 @@ impl Layout {
         extent(op, "the number of own problems", pairs.len(), MOST_ROWS)?;
         let rows = extent(op, "the rows of all own problems", rows, MOST_ROWS)?;
         let (cost_starts, chunks) = (Vec::new(), Vec::new());
-        Ok(Self { pairs, cost_starts, pad: items.pad, chunks, rows, columns: rows })
+        let Self { pad, pairing, y_items, .. } = *items;
+        Ok(Self { pairs, cost_starts, pad, chunks, pairing, y_items, rows, columns: rows })
     }
 
     /// Values in the largest chunk.
@@ -164,6 +171,12 @@ impl Layout {
         chunk.pairs.clone().flat_map(of_pair).collect()
     }
 
+    /// How many tiles a chunk has.
+    pub fn tile_count(&self, chunk: &Chunk) -> usize {
+        let of = |&[_, n, _, m, ..]: &Pair| (n.div_ceil(TILE) as usize) * m.div_ceil(TILE) as usize;
+        self.pairs[chunk.pairs.clone()].iter().map(of).sum()
+    }
+
     /// `pair, first column`.
     pub fn strips(&self) -> Vec<[u32; 2]> {
         let of_pair = |(k, pair): (u32, &Pair)| steps(pair[3], STRIP).map(move |j| [k, j]);
@@ -175,6 +188,33 @@ impl Layout {
         let of_pair = |(k, pair): (u32, &Pair)| std::iter::repeat_n(k, pair[1] as usize);
         (0..).zip(&self.pairs).flat_map(of_pair).collect()
     }
+}
+
+/// Joins rows of `abreast` pairs while their costs are at most `most`; a row that is too large by itself
+/// is cut.
+fn chunks(cost_starts: &[usize], abreast: usize, most: usize) -> Vec<Chunk> {
+    let mut chunks = Vec::<Chunk>::new();
+    let mut add = |pairs: Range<usize>, joins: bool| {
+        let costs = cost_starts[pairs.end] - cost_starts[pairs.start];
+        match chunks.last_mut() {
+            Some(chunk) if joins && costs <= most.saturating_sub(chunk.costs) => {
+                (chunk.pairs.end, chunk.costs) = (pairs.end, chunk.costs + costs);
+            }
+            _ => chunks.push(Chunk { pairs, costs }),
+        }
+    };
+    let mut joins = false;
+    for first in (0..cost_starts.len() - 1).step_by(abreast.max(1)) {
+        let row = first..first + abreast;
+        if cost_starts[row.end] - cost_starts[first] <= most {
+            add(row, joins);
+            joins = true;
+        } else {
+            row.for_each(|k| add(k..k + 1, k > first));
+            joins = false;
+        }
+    }
+    chunks
 }
 
 /// `item, first point` of the items that are wanted.
@@ -222,6 +262,7 @@ mod tests {
         assert_eq!((layout.most_costs(), layout.rows, layout.columns), (2145, 67, 34));
         assert_eq!(layout.chunks, [Chunk { pairs: 0..3, costs: 2145 }]);
         assert_eq!(layout.tiles(&layout.chunks[0]), [[0, 0, 0, 0], [0, 64, 0, 0]]);
+        assert_eq!(layout.tile_count(&layout.chunks[0]), 2);
         assert_eq!(layout.strips(), [[0, 0], [0, 32], [1, 0]]);
         let rows = layout.pair_of_row();
         assert_eq!((rows.len(), rows[64], rows[65]), (67, 0, 2));
@@ -243,12 +284,13 @@ mod tests {
         let (wide, narrow) = (65 * 36, 65 * 4);
         assert_eq!(one.cost_starts[..4], [0, wide, wide + narrow, wide + narrow]);
         assert_eq!(one.chunks, [Chunk { pairs: 0..9, costs: 67 * 40 }]);
+        // The first item of x is cut, the two others are not.
         let some = layout(wide + 100);
-        let rest = narrow + 2 * 36 + 2 * 4;
         assert_eq!(some.chunks[0], Chunk { pairs: 0..1, costs: wide });
-        assert_eq!(some.chunks[1], Chunk { pairs: 1..9, costs: rest });
-        assert_eq!(starts(&some)[..4], [0, 0, narrow as u32, narrow as u32]);
-        assert_eq!((some.most_costs(), some.cost_starts[9]), (wide, wide + rest));
+        assert_eq!(some.chunks[1], Chunk { pairs: 1..3, costs: narrow });
+        assert_eq!(some.chunks[2], Chunk { pairs: 3..9, costs: 2 * 40 });
+        assert_eq!(starts(&some), [0, 0, narrow as u32, 0, 0, 0, 0, 72, 80]);
+        assert_eq!((some.most_costs(), some.cost_starts[9]), (wide, 67 * 40));
         assert_eq!(some.tiles(&some.chunks[1])[..2], [[1, 0, 0, 0], [1, 64, 0, 0]]);
         // A pair that is too large by itself is a chunk.
         let least = layout(0);

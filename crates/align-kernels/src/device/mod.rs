@@ -42,6 +42,7 @@
 //! ```
 
 mod clouds;
+mod form;
 mod layout;
 mod mmd;
 mod nst;

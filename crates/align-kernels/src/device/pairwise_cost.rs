@@ -1,17 +1,33 @@
 //! Costs of every pair, on the device.
+//!
+//! `lists` chooses how a batch is cut: into tiles of pairs, or of whole clouds as one product, whose lists
+//! `product` makes.
 
-use gpu_runtime::{DeviceBuffer, Kernel, Launch, args};
+mod lists;
+mod product;
 
+use gpu_runtime::{Arg, DeviceBuffer, Launch, Swizzle, TensorMap, Tiled, args};
+use half::bf16;
+
+use self::lists::{CloudTiles, PRODUCT_TILE, Tiles};
 use super::Gpu;
-use super::clouds::{Clouds, Form, Rows};
+use super::clouds::{Clouds, Rows};
+use super::form::Form;
 use super::layout::Layout;
-use super::parcel::{Delivered, Parcel, Place};
+use super::parcel::{Delivered, Parcel};
 use super::session::Session;
 use crate::error::Result;
 use crate::pairwise_cost::Costs;
 use crate::ragged::Ragged;
-use crate::registry::{COST_BF16, COST_F32, NORMS_BF16, NORMS_F32};
+use crate::registry::{COST_BF16, COST_F32, COST_PRODUCT, NORMS_BF16, NORMS_F32};
 use crate::sinkhorn::{Cost, Pairing};
+
+pub(super) use self::lists::Lists;
+
+/// Elements of `D` that the copy engine brings at once.
+const CHUNK: u32 = 64;
+/// Dynamic shared memory of the product of whole clouds.
+const PRODUCT_SHARED: u32 = 231_488;
 
 /// Costs of checked clouds.
 pub(super) fn run(
@@ -23,31 +39,13 @@ pub(super) fn run(
     let session = Session::begin("pairwise_cost", x.points(), y.points())?;
     let layout = Layout::new(session.op, x.offsets(), y.offsets(), pairing)?;
     let mut parcel = Parcel::default();
-    let lists = Lists::put(&layout, &mut parcel);
+    let lists = Lists::put(&session, &layout, &mut parcel);
     let values = session.finish(|| {
         let delivered = parcel.send(&session)?;
         let clouds = Clouds::compact(&session, x.points(), y.points())?;
         costs(&session, &clouds, cost, &layout, &delivered, &lists)
     })?;
     Ok(Costs { values, starts: layout.cost_starts })
-}
-
-/// The lists that the cost kernels go by.
-pub(super) struct Lists {
-    pub pairs: Place,
-    /// Where the tiles of each chunk are, and how many.
-    tiles: Vec<(Place, u32)>,
-}
-
-impl Lists {
-    pub fn put(layout: &Layout, parcel: &mut Parcel) -> Self {
-        let tiles = |chunk| {
-            let tiles = layout.tiles(chunk);
-            // More tiles than a grid can have are refused by the launch.
-            (parcel.put(&tiles), u32::try_from(tiles.len()).unwrap_or(u32::MAX))
-        };
-        Self { tiles: layout.chunks.iter().map(tiles).collect(), pairs: parcel.put(&layout.pairs) }
-    }
 }
 
 /// Costs of all pairs of a layout in one chunk.
@@ -72,30 +70,18 @@ pub(super) struct Products<'a> {
     clouds: &'a Clouds<'a>,
     x_norms: DeviceBuffer<f32>,
     y_norms: DeviceBuffer<f32>,
-    kernel: Kernel,
-    threads: u32,
     kind: u32,
 }
 
 impl<'a> Products<'a> {
     pub fn new(session: &Session<'_>, clouds: &'a Clouds<'a>, cost: Cost) -> Result<Self> {
         let norms = |rows: &Rows<'_>| norms(session, clouds, rows, u32::from(cost == Cost::Cosine));
-        let (variant, threads) = match clouds.form {
-            Form::F32 => (&COST_F32, 256),
-            Form::BF16 => (&COST_BF16, 128),
+        let kind = match cost {
+            Cost::SqEuclidean => 0,
+            Cost::Cosine => 1,
+            Cost::Euclidean => 2,
         };
-        Ok(Self {
-            clouds,
-            x_norms: norms(&clouds.x)?,
-            y_norms: norms(&clouds.y)?,
-            kernel: session.kernel(variant)?,
-            threads,
-            kind: match cost {
-                Cost::SqEuclidean => 0,
-                Cost::Cosine => 1,
-                Cost::Euclidean => 2,
-            },
-        })
+        Ok(Self { clouds, x_norms: norms(&clouds.x)?, y_norms: norms(&clouds.y)?, kind })
     }
 
     /// Puts the costs of a chunk on the session's stream. `out` has room for them.
@@ -109,7 +95,27 @@ impl<'a> Products<'a> {
         out: &mut DeviceBuffer<f32>,
     ) -> Result<()> {
         assert!(layout.chunks[chunk].costs <= out.len(), "costs of a chunk have their room");
-        let (tiles, count) = lists.tiles[chunk];
+        match &lists.chunks[chunk] {
+            Tiles::OfPairs { tiles, count } => {
+                let tiles = delivered.at(*tiles);
+                self.of_pairs(session, layout, delivered.at(lists.pairs), (tiles, *count), out)
+            }
+            Tiles::OfClouds(lists) => self.of_clouds(session, delivered, lists, out),
+        }
+    }
+
+    fn of_pairs(
+        &self,
+        session: &Session<'_>,
+        layout: &Layout,
+        pairs: Arg<'_>,
+        (tiles, count): (Arg<'_>, u32),
+        out: &mut DeviceBuffer<f32>,
+    ) -> Result<()> {
+        let (variant, threads) = match self.clouds.form {
+            Form::F32 => (&COST_F32, 256),
+            Form::BF16 => (&COST_BF16, 128),
+        };
         let (x, y) = (&self.clouds.x, &self.clouds.y);
         let args = args![
             out,
@@ -117,17 +123,65 @@ impl<'a> Products<'a> {
             y.at(),
             &self.x_norms,
             &self.y_norms,
-            delivered.at(lists.pairs),
-            delivered.at(tiles),
+            pairs,
+            tiles,
             self.clouds.width,
             x.stride,
             y.stride,
             self.kind,
             layout.pad,
         ];
+        let kernel = session.kernel(variant)?;
         // SAFETY: `out` holds the costs of the chunk, whose pairs are rows of both clouds; each cloud has
         // a norm a row; the tiles are those of the chunk's pairs.
-        unsafe { session.launch(&self.kernel, Launch::linear(count, self.threads), args) }
+        unsafe { session.launch(&kernel, Launch::linear(count, threads), args) }
+    }
+
+    fn of_clouds(
+        &self,
+        session: &Session<'_>,
+        delivered: &Delivered,
+        lists: &CloudTiles,
+        out: &mut DeviceBuffer<f32>,
+    ) -> Result<()> {
+        if lists.count == 0 {
+            return Ok(());
+        }
+        let map = |rows: &Rows<'_>, tile_rows: u32| {
+            let tensor = Tiled {
+                address: rows.address(),
+                extents: &[self.clouds.width.into(), rows.count.into()],
+                strides: &[2 * u64::from(rows.stride)],
+                tile: &[CHUNK, tile_rows],
+                swizzle: Swizzle::Bytes128,
+            };
+            session.gpu(TensorMap::tiled::<bf16>(session.stream.device(), &tensor))
+        };
+        let x_map = map(&self.clouds.x, PRODUCT_TILE.rows)?;
+        let y_map = map(&self.clouds.y, PRODUCT_TILE.columns)?;
+        let x_norms = session.gpu(self.x_norms.slice(lists.first_row as usize..))?;
+        let args = args![
+            x_map.arg(),
+            y_map.arg(),
+            out,
+            x_norms,
+            &self.y_norms,
+            delivered.at(lists.rows),
+            delivered.at(lists.columns),
+            delivered.at(lists.tiles),
+            lists.count,
+            self.clouds.width,
+            lists.first_row,
+            self.kind,
+            u32::from(self.clouds.is_one),
+        ];
+        let kernel = session.kernel(&COST_PRODUCT)?;
+        session.gpu(kernel.set_dynamic_shared(PRODUCT_SHARED))?;
+        let grid = lists.count.min(session.stream.device().facts().sm_count);
+        let launch = Launch::linear(grid, 384).dynamic_shared(PRODUCT_SHARED);
+        // SAFETY: rows and columns lead to costs of the chunk, which `out` holds; the tiles are of rows of
+        // both clouds; each cloud has a norm a row.
+        unsafe { session.launch(&kernel, launch, args) }
     }
 }
 

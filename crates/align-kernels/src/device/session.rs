@@ -3,6 +3,7 @@
 use bytemuck::Pod;
 use gpu_runtime::{Arg, DeviceBuffer, Kernel, Launch, Module, Stream};
 
+use super::form::Form;
 use super::points::DevicePoints;
 use crate::error::{Failure, KernelError, Result};
 use crate::registry::Variant;
@@ -12,6 +13,8 @@ use crate::registry::Variant;
 pub(super) struct Session<'a> {
     pub stream: &'a Stream,
     pub op: &'static str,
+    /// What costs are made from.
+    pub form: Form,
     other: &'a Stream,
 }
 
@@ -19,7 +22,7 @@ impl<'a> Session<'a> {
     /// Begins on the stream of `x`, once that of `y` has come as far as it is now.
     pub fn begin(op: &'static str, x: DevicePoints<'a>, y: DevicePoints<'a>) -> Result<Self> {
         let (stream, other) = (x.stream(), y.stream());
-        let session = Self { stream, op, other };
+        let session = Self { stream, op, form: Form::of(&x, &y), other };
         if !stream.device().is_same(other.device()) {
             let (x, y) = (stream.device().ordinal(), other.device().ordinal());
             let detail = format!("x is on cuda:{x} and y on cuda:{y}, expected one device");

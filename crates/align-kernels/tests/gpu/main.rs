@@ -6,8 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test, helpers included")]
 
+#[expect(dead_code, reason = "some helpers are for other programs")]
 mod batch;
-mod cost;
 mod device;
 mod edges;
 mod errors;

@@ -102,7 +102,7 @@ impl<'a> Problem<'a> {
     pub fn of(session: Session<'a>, layout: Layout, eps: f64, parts: Parts<'_>) -> Result<Self> {
         let Parts { weights, rho, blocks, upstream } = parts;
         let mut parcel = Parcel::default();
-        let lists = Lists::put(&layout, &mut parcel);
+        let lists = Lists::put(&session, &layout, &mut parcel);
         let strips = layout.strips();
         let logs = |weights: &[f32]| -> Vec<f32> {
             weights.iter().map(|&w| f64::from(w).ln() as f32).collect()

@@ -10,7 +10,7 @@ use crate::batch::{Cloud, FORMS, Form, wide};
 use crate::device::stream;
 use crate::plain::{self, Errors};
 
-const COSTS: [(Cost, PointCost); 3] = [
+pub const COSTS: [(Cost, PointCost); 3] = [
     (Cost::SqEuclidean, PointCost::SqEuclidean),
     (Cost::Cosine, PointCost::Cosine),
     (Cost::Euclidean, PointCost::Euclidean),

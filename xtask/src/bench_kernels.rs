@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::{Result, emulate, spawn, workspace};
+use crate::{Result, emulate, gpu_check, spawn, workspace};
 
 const PEERS: &str = "--peers";
 
@@ -16,9 +16,12 @@ pub const OPTIONS: &str = "options
   --op NAME        only this operation (crd, info-nce, mmd, nst, sinkhorn)
   --shape NAME     only this shape
   --list           say which cases there are and why, and time nothing
-  --device cpu     where the kernels run: cpu is timed; with emu the GPU kernels run on the PTX
-                   interpreter, and bytes, operations and the roofline of a card are printed
-                   (takes --op, --shape, --list and --gpu h200|a100)
+  --device cpu     where the kernels run. cpu is timed. emu: the GPU kernels run on the PTX
+                   interpreter; bytes, operations and the roofline of a card are printed as estimates
+                   (takes --op, --shape, --list, --gpu h200|a100, and --record, which writes
+                   benches/record/emulated/DATE_roofline.csv). cuda: they are timed by events on this
+                   machine's GPU (takes --op, --shape, --list, and --record, which writes
+                   benches/record/CARD/)
   --peers          time GeomLoss, POT, OTT-JAX and PyTorch too, in turn with ours; the first time, an
                    environment with pinned versions is made under target/ by the interpreter that
                    PYTHON names (default: python3), and pip downloads some gigabytes into it
@@ -34,8 +37,11 @@ pub const OPTIONS: &str = "options
 /// Runs the kernels; with `--peers`, after their environment is there.
 pub fn run(args: &[String]) -> Result {
     let root = workspace::root();
-    if let Some(rest) = without_emulator(args) {
+    if let Some(rest) = without_device(args, "emu") {
         return roofline(&root, &rest);
+    }
+    if let Some(rest) = without_device(args, "cuda") {
+        return gpu_check::times(&rest);
     }
     let (with_peers, mut rest) = split(args);
     if with_peers {
@@ -59,9 +65,9 @@ pub fn run(args: &[String]) -> Result {
     spawn::become_command(kernels(&root, &rest))
 }
 
-/// The other arguments, where the device is `emu`.
-fn without_emulator(args: &[String]) -> Option<Vec<String>> {
-    let at = args.windows(2).position(|pair| pair == ["--device", "emu"])?;
+/// The other arguments, where the device is this one.
+fn without_device(args: &[String], device: &str) -> Option<Vec<String>> {
+    let at = args.windows(2).position(|pair| pair == ["--device", device])?;
     Some([&args[..at], &args[at + 2..]].concat())
 }
 
@@ -70,7 +76,11 @@ fn roofline(root: &Path, args: &[String]) -> Result {
     let folder = emulate::library(root)?;
     let counters = folder.join(format!("counters-{}.jsonl", std::process::id()));
     let mut command = run_bin(root, "roofline", args);
-    emulate::point(&mut command, &folder, emulate::SEEDS[0]);
+    emulate::point(&mut command, &folder, emulate::ROUNDS[0]);
+    // The estimate is of the kernels that this card would be given.
+    if let Some(pair) = args.windows(2).find(|pair| pair[0] == "--gpu") {
+        command.env("PTX_EMU_DEVICE", &pair[1]);
+    }
     let status = spawn::wait(command.env("PTX_EMU_COUNTERS", &counters));
     // Nothing to take away where nothing was counted.
     let _ = fs::remove_file(&counters);
@@ -158,10 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_takes_the_rest_of_the_arguments() {
-        let rest = without_emulator(&args("--op sinkhorn --device emu --gpu a100"));
+    fn a_device_takes_the_rest_of_the_arguments() {
+        let rest = without_device(&args("--op sinkhorn --device emu --gpu a100"), "emu");
         assert_eq!(rest, Some(args("--op sinkhorn --gpu a100")));
-        assert_eq!(without_emulator(&args("--device cpu")), None);
+        assert_eq!(without_device(&args("--device cpu"), "emu"), None);
+        assert_eq!(without_device(&args("--device cuda"), "cuda"), Some(Vec::new()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod bench_kernels;
 mod cli;
 mod doctor;
 mod emulate;
+mod gpu_check;
 mod kernels;
 mod packages;
 mod spawn;
@@ -93,6 +94,20 @@ const WORKSPACE: &[Command] = &[
         about: "alignment kernels, checked and timed; --peers times other libraries",
         options: bench_kernels::OPTIONS,
         run: bench_kernels::run,
+    },
+    Command {
+        name: "gpu-check",
+        usage: "[--minutes N] [OPTIONS]",
+        about: "tests, times and counters of the kernels on this machine's GPU, recorded",
+        options: gpu_check::CHECK_OPTIONS,
+        run: gpu_check::run,
+    },
+    Command {
+        name: "gpu-bundle",
+        usage: "",
+        about: "the same as a folder for a machine that has a driver and no toolchain",
+        options: gpu_check::BUNDLE_OPTIONS,
+        run: gpu_check::make,
     },
     Command {
         name: "kernels",

@@ -49,7 +49,18 @@ pub const CARDS: &[Card] = &[
     },
 ];
 
+/// Whether a driver's product name is the interpreter's.
+pub fn is_interpreted(product: &str) -> bool {
+    product.starts_with("Emulated")
+}
+
 impl Card {
+    /// The card of a driver's product name, such as `NVIDIA H200`.
+    pub fn of_product(product: &str) -> Option<&'static Card> {
+        let product = product.to_ascii_lowercase();
+        CARDS.iter().find(|card| product.contains(card.name))
+    }
+
     /// Special functions a second.
     pub fn special(&self) -> f64 {
         self.sms * self.clock * SPECIAL_PER_CLOCK
@@ -63,5 +74,18 @@ impl Card {
     /// Warp instructions a second.
     pub fn issue(&self) -> f64 {
         self.sms * self.clock * ISSUE_PER_CLOCK
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_is_known_by_its_chip() {
+        let name = |product| Card::of_product(product).map(|card| card.name);
+        assert_eq!(name("NVIDIA H200"), Some("h200"));
+        assert_eq!(name("NVIDIA A100-SXM4-80GB"), Some("a100"));
+        assert_eq!(name("some GPU"), None);
     }
 }

@@ -13,6 +13,8 @@ pub struct Counts {
     pub launches: f64,
     /// Warp instructions issued.
     pub warp_instructions: f64,
+    /// Warp-wide loads, stores and atomics of global memory.
+    pub requests: f64,
     /// Bytes of whole 32-byte sectors that loads, stores and atomics touched.
     pub bytes: f64,
     /// Bytes that lanes asked for in loads and stores: the ideal of `bytes`.
@@ -30,12 +32,24 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Sectors of 32 bytes that a warp's access touches: 4 where lanes share nothing and waste
+    /// nothing of 4 bytes each, 16 of 16 bytes each.
+    pub fn sectors_per_request(&self) -> f64 {
+        self.bytes / 32.0 / self.requests.max(1.0)
+    }
+
+    /// Operations a byte.
+    pub fn intensity(&self) -> f64 {
+        (self.flop + self.mma_flop) / self.bytes.max(1.0)
+    }
+
     /// The counts of as many times the work; launches stay.
     #[must_use]
     pub fn times(self, times: f64) -> Self {
         Self {
             launches: self.launches,
             warp_instructions: self.warp_instructions * times,
+            requests: self.requests * times,
             bytes: self.bytes * times,
             useful_bytes: self.useful_bytes * times,
             flop: self.flop * times,
@@ -52,6 +66,7 @@ impl Counts {
         let lanes = |class: &str| counters["classes"][class][1].as_f64().unwrap_or(0.0);
         self.launches += 1.0;
         self.warp_instructions += of("warp_instructions");
+        self.requests += of("global_loads") + of("global_stores") + of("global_atomics");
         self.bytes += 32.0 * (of("load_sectors") + of("store_sectors") + of("atomic_sectors"));
         self.useful_bytes += of("load_bytes") + of("store_bytes");
         self.flop += lanes("float") + 2.0 * lanes("fma") + lanes("half") + lanes("double");

@@ -12,6 +12,7 @@ use crate::library::check;
 use crate::loaded::Modules;
 use crate::memory::pool::{MemoryStats, Pool};
 use crate::probe::{probe, raw_device, too_old};
+use crate::timed_launches::TimedLaunches;
 use crate::trace::Trace;
 use crate::versions::COMPUTE_FLOOR;
 
@@ -63,6 +64,7 @@ struct Inner {
     pool: Pool,
     modules: Mutex<Modules>,
     trace: Trace,
+    timed_launches: TimedLaunches,
 }
 
 // SAFETY: the handles are the driver's and may be used from any thread; the rest is Send + Sync.
@@ -112,6 +114,7 @@ impl Device {
             pool: Pool::unpooled(),
             modules: Mutex::default(),
             trace: Trace::default(),
+            timed_launches: TimedLaunches::default(),
             facts,
         };
         // The context is released by `Inner`'s Drop from here on, also when a step below fails.
@@ -208,6 +211,10 @@ impl Device {
     /// As `library::check`; a fault of a kernel also names the launches that may have caused it.
     pub(crate) fn check(&self, place: &str, status: sys::CUresult) -> Result<()> {
         check(place, status).map_err(|error| self.0.trace.blame(error))
+    }
+
+    pub(crate) fn timed_launches(&self) -> &TimedLaunches {
+        &self.0.timed_launches
     }
 
     pub(crate) fn trace(&self) -> &Trace {

@@ -105,6 +105,20 @@ impl Event {
     pub(crate) fn raw(&self) -> sys::CUevent {
         self.raw
     }
+
+    /// The driver's handle, which is the caller's from now on.
+    pub(crate) fn into_raw(self) -> sys::CUevent {
+        let mut event = std::mem::ManuallyDrop::new(self);
+        let raw = event.raw;
+        // SAFETY: the event is never used again; its device is let go here once, its handle not.
+        unsafe { ptr::drop_in_place(&raw mut event.device) };
+        raw
+    }
+
+    /// The event of a handle that [`into_raw`](Event::into_raw) gave, on the device that it was made on.
+    pub(crate) fn from_raw(device: &Device, raw: sys::CUevent) -> Event {
+        Event { device: device.clone(), raw }
+    }
 }
 
 impl Stream {

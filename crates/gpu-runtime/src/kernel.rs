@@ -13,6 +13,7 @@ use crate::error::{GpuError, Result};
 use crate::kernel::config::{Attributes, config};
 use crate::kind::ErrorKind;
 use crate::launch::Launch;
+use crate::launch_times::{after, before};
 use crate::library::check;
 use crate::loaded::{Function, KernelAttributes};
 use crate::module::Module;
@@ -185,6 +186,7 @@ impl Kernel {
                 .hint("load the module on the stream's device"));
         }
         device.bind()?;
+        let start = before(stream)?;
         let mut attributes = Attributes::of(launch);
         let config = config(launch, stream.raw(), &mut attributes);
         let mut values: Vec<_> = args.iter().map(Arg::as_ptr).collect();
@@ -200,7 +202,8 @@ impl Kernel {
             )
         };
         stream.check(self.name(), status).map_err(|error| error.or_kind(ErrorKind::Launch))?;
-        stream.launched(&self.function.name)
+        stream.launched(&self.function.name)?;
+        after(stream, &self.function.name, start)
     }
 
     fn check(&self, launch: &Launch) -> Result<()> {

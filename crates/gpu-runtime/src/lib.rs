@@ -27,7 +27,7 @@
 //! | is there a GPU? | [`probe()`], [`Device::cuda`], [`doctor::examine`] |
 //! | what is it? | [`Device::facts`] |
 //! | run a kernel | [`Module::load_ptx`], [`Kernel::launch`], [`args!`] |
-//! | order and time work | [`Stream`], [`Event`] |
+//! | order and time work | [`Stream`], [`Event`], [`Device::time_launches`] |
 //! | memory | [`DeviceBuffer`], [`DeviceSlice`], [`PinnedBuffer`], [`Device::memory_stats`] |
 //! | bulk copies of tensors | [`TensorMap`] |
 //! | run many kernels as one | [`Stream::capture`], [`Graph`] |
@@ -52,6 +52,7 @@ mod graph;
 mod kernel;
 mod kind;
 mod launch;
+mod launch_times;
 mod library;
 mod loaded;
 mod memory;
@@ -61,6 +62,7 @@ mod ptx_text;
 mod status;
 mod stream;
 mod tensor_map;
+mod timed_launches;
 mod trace;
 mod versions;
 
@@ -74,6 +76,7 @@ pub use graph::Graph;
 pub use kernel::Kernel;
 pub use kind::ErrorKind;
 pub use launch::Launch;
+pub use launch_times::LaunchTime;
 pub use loaded::KernelAttributes;
 pub use memory::buffer::DeviceBuffer;
 pub use memory::pinned::PinnedBuffer;

@@ -3,9 +3,9 @@
 use align_kernels::pairwise_cost::{Cost, Pairing, pairwise_cost};
 use gpu_runtime::Stream;
 
+use super::case::{Case, Fraction, Ideal, Run, Work};
 use super::clouds::{CloudOnDevice, Format};
 use super::shapes::{self, Pairs};
-use super::{Case, Fraction, Ideal, Run, Work};
 
 /// Costs of one shape from points of one format.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! Expectations are from the rates in `cards` and counted inner loops; none of them was measured.
 
-use super::Prediction;
+use super::case::Prediction;
 
 const fn predicted(what: &'static str, seconds: f64) -> Prediction {
     Prediction { what, seconds }

@@ -5,9 +5,9 @@ use align_kernels::sinkhorn::{
 };
 use gpu_runtime::Stream;
 
+use super::case::{Case, Fraction, Ideal, Run, Work};
 use super::clouds::{CloudOnDevice, Format};
 use super::shapes::{self, Pairs};
-use super::{Case, Fraction, Ideal, Run, Work};
 
 /// So many iterations at one temperature; each runs all of them.
 #[derive(Debug)]

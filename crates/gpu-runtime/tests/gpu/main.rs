@@ -7,6 +7,7 @@ mod device;
 mod doctor;
 mod graph;
 mod launch;
+mod launch_times;
 mod memory;
 mod simulated;
 mod tensor_map;

@@ -65,6 +65,6 @@ mod vector;
 pub mod wasserstein_info_nce;
 
 pub use error::{ErrorKind, KernelError, Result};
-pub use place::{Host, Place};
+pub use place::{Host, Place, Placed};
 pub use points::Points;
 pub use ragged::Ragged;

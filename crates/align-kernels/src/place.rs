@@ -2,6 +2,9 @@
 
 use std::fmt::Debug;
 
+use half::{bf16, f16};
+use ndarray::ArrayView2;
+
 use crate::points::Points;
 
 /// Where points are: [`Host`], or with the feature `cuda` `Gpu`. No other type implements this.
@@ -35,6 +38,37 @@ pub trait Cloud: Copy + Debug {
     /// Extent of a point.
     fn width(&self) -> usize;
 }
+
+/// A cloud that knows where it is: a view of an array, [`Points`], or `DevicePoints`.
+pub trait Placed<'a> {
+    /// Where.
+    type Place: Place;
+
+    /// The cloud.
+    fn placed(self) -> <Self::Place as Place>::Points<'a>;
+}
+
+impl<'a> Placed<'a> for Points<'a> {
+    type Place = Host;
+
+    fn placed(self) -> Points<'a> {
+        self
+    }
+}
+
+macro_rules! views {
+    ($($element:ty),*) => {$(
+        impl<'a> Placed<'a> for ArrayView2<'a, $element> {
+            type Place = Host;
+
+            fn placed(self) -> Points<'a> {
+                self.into()
+            }
+        }
+    )*};
+}
+
+views!(f32, bf16, f16);
 
 impl sealed::Sealed for Host {}
 

@@ -58,6 +58,12 @@ registry! {
     AVERAGE = "sinkhorn", "sinkhorn_average_v1_f32";
     BOXES = "sinkhorn", "cloud_boxes_v1";
     DIAMETERS = "sinkhorn", "pair_diameters_v1_f64";
+    CRD_SLOPES = "crd", "crd_slopes_v1_f32";
+    CRD_COUNT = "crd", "crd_count_v1_u32";
+    CRD_SUMS = "crd", "crd_sums_v1_f32";
+    CRD_ROWS = "crd", "crd_rows_v1_f32";
+    CRD_ADD_PARTS = "crd", "crd_add_parts_v1_f32";
+    BANK_UPDATE = "crd", "bank_update_v1_f32";
 }
 
 #[cfg(test)]

@@ -8,10 +8,8 @@ use cpu_math::simd_dispatch;
 use cpu_math::tile_gemm::gemm_tile;
 use rayon::prelude::*;
 
+use super::constants::{Constants, normaliser};
 use super::loss;
-
-/// Added to `K/M` in denominators.
-const TINY: f64 = 1e-7;
 
 /// Floats of dense scores in memory: 64 MiB.
 const DENSE: usize = 16 << 20;
@@ -52,26 +50,18 @@ pub(super) fn contrast(problem: &Contrast<'_>, z: &mut f64) -> (f64, Vec<f32>) {
 }
 
 impl Contrast<'_> {
-    /// `ln(Z c)` and what each negative adds, `ln(c M / K)`.
-    fn constants(&self, z: f64) -> (f32, f64) {
-        let ratio = (self.slots - 1) as f64 / (self.bank.len() / self.width) as f64;
-        let c = ratio + TINY;
-        ((z.ln() + c.ln()) as f32, (c / ratio).ln())
+    fn constants(&self, z: f64) -> Constants {
+        Constants::new(self.slots - 1, self.bank.len() / self.width, z)
     }
 
-    /// `M` times the mean exponential of all scores. One that is not finite is used but not kept:
-    /// it must not decide for the batches that follow.
     fn normaliser(&self, sums: &[f64], z: &mut f64) -> f64 {
-        let mean = sums.iter().sum::<f64>() / self.rows.len() as f64;
-        let fresh = mean * (self.bank.len() / self.width) as f64;
-        if fresh.is_finite() {
-            *z = fresh;
-        }
-        fresh
+        let n_data = self.bank.len() / self.width;
+        normaliser(sums.iter().sum(), self.rows.len(), n_data, z)
     }
 
     /// The loss of one anchor's scores, which become slopes.
-    fn lose(&self, scores: &mut [f32], (shift, excess): (f32, f64)) -> f64 {
+    fn lose(&self, scores: &mut [f32], constants: Constants) -> f64 {
+        let Constants { shift, excess } = constants;
         let (value, slope) = loss::positive(scores[0], shift);
         scores[0] = slope;
         let others = &mut scores[1..];
@@ -161,7 +151,8 @@ impl Contrast<'_> {
             });
             scale = self.normaliser(&sums, z);
         }
-        let (shift, excess) = self.constants(scale);
+        let constants = self.constants(scale);
+        let Constants { shift, excess } = constants;
 
         let parts = map_tasks(count * pieces, |task| {
             let (anchor, rows, has_positive) = piece(task);
@@ -173,7 +164,7 @@ impl Contrast<'_> {
                 let scores = &mut scores[first..first + rows.len()];
                 dots(anchor, self.bank, rows, inverse, scores);
                 value += if has_positive && first == 0 {
-                    self.lose(scores, (shift, excess))
+                    self.lose(scores, constants)
                 } else {
                     loss::negatives(scores, shift) + excess * scores.len() as f64
                 };

@@ -3,19 +3,21 @@
 use cpu_math::gemm::{MatRef, gemm_batched};
 use ndarray::Array2;
 
+use super::distillation::Distillation;
 use super::loss;
 use crate::error::{KernelError, Result};
+use crate::place::{Cloud, Placed};
 use crate::points::Points;
 
-/// Value and gradients of CRD.
+/// Value and gradients of CRD; the gradients are arrays, or for points on a GPU a `DeviceBuffer<f32>`.
 #[derive(Debug, Clone)]
-pub struct Crd {
+pub struct Crd<G = Array2<f32>> {
     /// The loss, summed over anchors.
     pub value: f64,
     /// Gradient with respect to the student's rows.
-    pub grad_student: Array2<f32>,
+    pub grad_student: G,
     /// Gradient with respect to the teacher's rows.
-    pub grad_teacher: Array2<f32>,
+    pub grad_teacher: G,
 }
 
 /// In-batch CRD in both directions, summed over tokens.
@@ -54,7 +56,46 @@ pub struct Crd {
 /// # Source
 ///
 /// Tian, Krishnan and Isola 2020, arXiv:1910.10699, eq. (19) and (20).
-pub fn crd_in_batch(
+pub fn crd_in_batch<'s, 't, P: Distillation>(
+    student: impl Placed<'s, Place = P>,
+    teacher: impl Placed<'t, Place = P>,
+    clip_of: &[usize],
+    drawn: &[usize],
+    temperature: f64,
+    n_data: usize,
+) -> Result<Crd<P::Gradient>> {
+    let (student, teacher) = (student.placed(), teacher.placed());
+    let widths = (student.width(), teacher.width());
+    check(student.count(), widths, teacher.count(), clip_of, drawn)?;
+    check_temperature(temperature)?;
+    if n_data == 0 {
+        let text = "n_data is 0, expected the clips of the training set".to_owned();
+        return Err(KernelError::option("crd", text, "it scales how rare a pair is"));
+    }
+    P::in_batch(student, teacher, clip_of, drawn, temperature, n_data)
+}
+
+/// How often the score of each token with each clip serves as a negative, `(N, C)`.
+pub(crate) fn counts(clips: usize, clip_of: &[usize], drawn: &[usize]) -> Vec<u32> {
+    let n = clip_of.len();
+    let mut counts = vec![1; n * clips];
+    let draws = drawn.len() / n;
+    for (token, &own) in clip_of.iter().enumerate() {
+        counts[token * clips + own] -= 1;
+        for &other in &drawn[token * draws..(token + 1) * draws] {
+            counts[other * clips + own] += 1;
+        }
+    }
+    counts
+}
+
+/// What a score is compared with.
+pub(crate) fn shift(clips: usize, n_data: usize) -> f32 {
+    ((clips - 1) as f64 / n_data as f64).ln() as f32
+}
+
+/// [`crd_in_batch`] of checked points on the host.
+pub(super) fn on_host(
     student: Points<'_>,
     teacher: Points<'_>,
     clip_of: &[usize],
@@ -62,14 +103,7 @@ pub fn crd_in_batch(
     temperature: f64,
     n_data: usize,
 ) -> Result<Crd> {
-    let ((n, width), (clips, p)) =
-        ((student.count(), student.width()), (teacher.count(), teacher.width()));
-    check(n, (width, p), clips, clip_of, drawn)?;
-    check_temperature(temperature)?;
-    if n_data == 0 {
-        let text = "n_data is 0, expected the clips of the training set".to_owned();
-        return Err(KernelError::option("crd", text, "it scales how rare a pair is"));
-    }
+    let ((n, width), clips) = ((student.count(), student.width()), teacher.count());
     let (student, teacher) = (student.to_f32(), teacher.to_f32());
     let mut grad_student = vec![0.0; n * width];
     let mut grad_teacher = vec![0.0; clips * width];
@@ -82,17 +116,11 @@ pub fn crd_in_batch(
         gemm_batched((n, clips, width), &rows, &columns, &mut scores);
         let inverse = (1.0 / temperature) as f32;
         scores.iter_mut().for_each(|score| *score *= inverse);
-        let mut counts = vec![1.0f32; n * clips];
-        let draws = drawn.len() / n;
-        for (token, &own) in clip_of.iter().enumerate() {
-            counts[token * clips + own] -= 1.0;
-            for &other in &drawn[token * draws..(token + 1) * draws] {
-                counts[other * clips + own] += 1.0;
-            }
-        }
+        let counts = counts(clips, clip_of, drawn);
+        let counts: Vec<f32> = counts.into_iter().map(|count| count as f32).collect();
 
         // 2. Losses and slopes; a positive serves both directions.
-        let shift = ((clips - 1) as f64 / n_data as f64).ln() as f32;
+        let shift = shift(clips, n_data);
         let own = |token: usize| token * clips + clip_of[token];
         let positives: Vec<f32> = (0..n).map(|token| scores[own(token)]).collect();
         value = loss::counted_negatives(&mut scores, &counts, shift);

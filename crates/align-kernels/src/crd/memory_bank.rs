@@ -2,16 +2,17 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::contrast::{Contrast, contrast};
+use super::distillation::Distillation;
 use super::in_batch::{Crd, check_temperature};
 use crate::error::{KernelError, Result};
-use crate::points::Points;
+use crate::place::{Cloud, Host};
 
-/// A row for each of `M` training samples: running vectors of one modality.
-#[derive(Debug, Clone)]
-pub struct Bank {
+/// A row for each of `M` training samples: running vectors of one modality, on the host, or for
+/// anchors on a GPU in its memory.
+#[derive(Debug)]
+pub struct Bank<P: Distillation = Host> {
     /// `(M, P)`, row-major.
-    rows: Array2<f32>,
+    rows: P::Table,
 }
 
 impl Bank {
@@ -22,16 +23,34 @@ impl Bank {
     ///
     /// [`Shape`](crate::ErrorKind::Shape) when an extent is 0.
     pub fn new(rows: Array2<f32>) -> Result<Self> {
-        if rows.is_empty() {
-            let text = format!("rows are {:?}, expected (M, P) above 0", rows.dim());
-            return Err(KernelError::shape("memory bank", text));
-        }
+        check_extents(rows.dim())?;
         Ok(Self { rows: rows.as_standard_layout().into_owned() })
     }
 
     /// All rows, `(M, P)`.
     pub fn rows(&self) -> ArrayView2<'_, f32> {
         self.rows.view()
+    }
+}
+
+impl Clone for Bank {
+    fn clone(&self) -> Self {
+        Self { rows: self.rows.clone() }
+    }
+}
+
+impl<P: Distillation> Bank<P> {
+    /// A bank of checked rows.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn of(rows: P::Table) -> Result<Self> {
+        check_extents(P::dim(&rows))?;
+        Ok(Self { rows })
+    }
+
+    /// Where the rows are.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn table(&self) -> &P::Table {
+        &self.rows
     }
 
     /// Scores anchors against rows of this bank, that of the other modality.
@@ -55,7 +74,8 @@ impl Bank {
     /// # Errors
     ///
     /// [`Shape`](crate::ErrorKind::Shape) when extents disagree, `K` is 0 or an index is not below
-    /// `M`; [`Option`](crate::ErrorKind::Option) when the temperature is not above 0.
+    /// `M`; [`Option`](crate::ErrorKind::Option) when the temperature is not above 0;
+    /// [`Device`](crate::ErrorKind::Device) when a GPU fails.
     ///
     /// # Numerics
     ///
@@ -67,32 +87,23 @@ impl Bank {
     /// arXiv:1910.10699 and the behaviour of its reference implementation, RepDistiller.
     pub fn contrast(
         &self,
-        anchors: Points<'_>,
-        rows: &[usize],
+        anchors: P::Points<'_>,
+        rows: P::Indices<'_>,
         temperature: f64,
         z: &mut f64,
-    ) -> Result<(f64, Array2<f32>)> {
+    ) -> Result<(f64, P::Gradient)> {
         let (count, width) = (anchors.count(), anchors.width());
-        let (n_data, expected) = self.rows.dim();
+        let (n_data, expected) = P::dim(&self.rows);
+        let got = P::count(rows);
         check_temperature(temperature)?;
-        if width != expected || count == 0 || !rows.len().is_multiple_of(count) {
-            let got = rows.len();
+        if width != expected || count == 0 || !got.is_multiple_of(count) {
             let text = format!(
                 "anchors are ({count}, {width}), expected (B, {expected}), B dividing {got}"
             );
             return Err(KernelError::shape("memory bank", text));
         }
-        let slots = rows.len() / count;
-        if slots < 2 || rows.iter().any(|&row| row >= n_data) {
-            let text = format!("{slots} rows an anchor, expected 2 or more below {n_data}");
-            return Err(KernelError::shape("memory bank", text));
-        }
-        let anchors = anchors.to_f32();
-        let problem =
-            Contrast { anchors: &anchors, bank: self.slice(), width, rows, slots, temperature };
-        let (value, grad) = contrast(&problem, z);
-        let grad = Array2::from_shape_vec((count, width), grad);
-        Ok((value, grad.expect("one gradient a coordinate")))
+        check_rows(n_data, got / count, P::are_below(rows, n_data))?;
+        P::contrast(&self.rows, anchors, rows, temperature, z)
     }
 
     /// `row <- normalise(momentum * row + (1 - momentum) * fresh)` for the rows of `index`, one
@@ -101,36 +112,53 @@ impl Bank {
     /// # Errors
     ///
     /// [`Shape`](crate::ErrorKind::Shape) unless `fresh` is `(index.len(), P)` and indices are
-    /// below `M`.
-    pub fn update(&mut self, index: &[usize], fresh: Points<'_>, momentum: f64) -> Result<()> {
+    /// below `M`; on a GPU the rows of good indices are moved all the same.
+    pub fn update(
+        &mut self,
+        index: P::Indices<'_>,
+        fresh: P::Points<'_>,
+        momentum: f64,
+    ) -> Result<()> {
         self.check_update(index, fresh)?;
-        let width = self.rows.ncols();
-        let rows = self.rows.as_slice_mut().expect("standard layout");
-        for (&row, fresh) in index.iter().zip(fresh.to_f32().chunks(width)) {
-            let row = &mut rows[row * width..(row + 1) * width];
-            for (old, &new) in row.iter_mut().zip(fresh) {
-                *old = (momentum * f64::from(*old) + (1.0 - momentum) * f64::from(new)) as f32;
-            }
-            let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
-            row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm.max(1e-12)) as f32);
-        }
-        Ok(())
+        P::update(&mut self.rows, index, fresh, momentum)
     }
 
-    fn check_update(&self, index: &[usize], fresh: Points<'_>) -> Result<()> {
-        let (n_data, width) = self.rows.dim();
-        let got = (fresh.count(), fresh.width());
-        if got == (index.len(), width) && index.iter().all(|&row| row < n_data) {
-            return Ok(());
-        }
-        let expected = (index.len(), width);
-        let text = format!("fresh rows are {got:?}, expected {expected:?} for rows below {n_data}");
-        Err(KernelError::shape("memory bank", text))
+    fn check_update(&self, index: P::Indices<'_>, fresh: P::Points<'_>) -> Result<()> {
+        let (n_data, width) = P::dim(&self.rows);
+        let (got, expected) = ((fresh.count(), fresh.width()), (P::count(index), width));
+        check_fresh(got, expected, n_data, got == expected && P::are_below(index, n_data))
     }
+}
 
-    fn slice(&self) -> &[f32] {
-        self.rows.as_slice().expect("standard layout")
+fn check_extents(dim: (usize, usize)) -> Result<()> {
+    if dim.0 == 0 || dim.1 == 0 {
+        let text = format!("rows are {dim:?}, expected (M, P) above 0");
+        return Err(KernelError::shape("memory bank", text));
     }
+    Ok(())
+}
+
+/// Refuses anchors of fewer than two rows, or with a row that is not there.
+pub(crate) fn check_rows(n_data: usize, slots: usize, are_below: bool) -> Result<()> {
+    if slots < 2 || !are_below {
+        let text = format!("{slots} rows an anchor, expected 2 or more below {n_data}");
+        return Err(KernelError::shape("memory bank", text));
+    }
+    Ok(())
+}
+
+/// Refuses fresh rows that do not fit, or for rows that are not there.
+pub(crate) fn check_fresh(
+    got: (usize, usize),
+    expected: (usize, usize),
+    n_data: usize,
+    is_good: bool,
+) -> Result<()> {
+    if is_good {
+        return Ok(());
+    }
+    let text = format!("fresh rows are {got:?}, expected {expected:?} for rows below {n_data}");
+    Err(KernelError::shape("memory bank", text))
 }
 
 /// Both banks, with the normalisers that the first finite batch fixes.
@@ -150,24 +178,30 @@ impl Bank {
 /// assert!(out.value > 0.0 && banks.z.iter().all(|&z| z > 0.0));
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct MemoryBank {
+#[derive(Debug)]
+pub struct MemoryBank<P: Distillation = Host> {
     /// The student's rows; teacher anchors are scored against them.
-    pub student: Bank,
+    pub student: Bank<P>,
     /// The teacher's rows.
-    pub teacher: Bank,
+    pub teacher: Bank<P>,
     /// Normalisers of student-anchored and of teacher-anchored scores; 0 until fixed.
     pub z: [f64; 2],
 }
 
-impl MemoryBank {
+impl Clone for MemoryBank {
+    fn clone(&self) -> Self {
+        Self { student: self.student.clone(), teacher: self.teacher.clone(), z: self.z }
+    }
+}
+
+impl<P: Distillation> MemoryBank<P> {
     /// Banks whose normalisers are not fixed yet.
     ///
     /// # Errors
     ///
     /// [`Shape`](crate::ErrorKind::Shape) when the banks have different shapes.
-    pub fn new(student: Bank, teacher: Bank) -> Result<Self> {
-        let (got, expected) = (teacher.rows.dim(), student.rows.dim());
+    pub fn new(student: Bank<P>, teacher: Bank<P>) -> Result<Self> {
+        let (got, expected) = (P::dim(&teacher.rows), P::dim(&student.rows));
         if got != expected {
             let text = format!("teacher's bank is {got:?}, expected {expected:?} as the student's");
             return Err(KernelError::shape("memory bank", text));
@@ -179,11 +213,11 @@ impl MemoryBank {
     /// bank and the other way round. See [`Bank::contrast`] for formula, shapes and errors.
     pub fn loss(
         &mut self,
-        student: Points<'_>,
-        teacher: Points<'_>,
-        rows: &[usize],
+        student: P::Points<'_>,
+        teacher: P::Points<'_>,
+        rows: P::Indices<'_>,
         temperature: f64,
-    ) -> Result<Crd> {
+    ) -> Result<Crd<P::Gradient>> {
         if student.count() != teacher.count() {
             let (got, expected) = (teacher.count(), student.count());
             let text = format!("{got} teacher anchors, expected {expected} as the student's");
@@ -201,9 +235,9 @@ impl MemoryBank {
     /// Moves the rows of `index` in both banks; see [`Bank::update`].
     pub fn update(
         &mut self,
-        index: &[usize],
-        student: Points<'_>,
-        teacher: Points<'_>,
+        index: P::Indices<'_>,
+        student: P::Points<'_>,
+        teacher: P::Points<'_>,
         momentum: f64,
     ) -> Result<()> {
         // Before either is touched.

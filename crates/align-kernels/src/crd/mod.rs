@@ -14,11 +14,14 @@
 //!
 //! Source: Tian, Krishnan and Isola 2020, arXiv:1910.10699, eq. (19) and (20).
 
+pub(crate) mod constants;
 mod contrast;
-mod in_batch;
+mod distillation;
+pub(crate) mod in_batch;
 mod loss;
-mod memory_bank;
+pub(crate) mod memory_bank;
 
+pub use distillation::Distillation;
 pub use in_batch::{Crd, crd_in_batch};
 pub use memory_bank::{Bank, MemoryBank};
 

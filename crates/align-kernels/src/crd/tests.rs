@@ -67,15 +67,9 @@ fn in_batch_is_within_the_error_of_the_plain_loop() {
             let (clip_of, drawn) = tokens(clips, 1);
             let (n, m) = (clip_of.len(), 50);
             let (student, teacher) = (unit(n, width, 2), unit(clips, width, 3));
-            let got = crd_in_batch(
-                student.view().into(),
-                teacher.view().into(),
-                &clip_of,
-                &drawn,
-                temperature,
-                m,
-            )
-            .unwrap();
+            let got =
+                crd_in_batch(student.view(), teacher.view(), &clip_of, &drawn, temperature, m)
+                    .unwrap();
             let twin = reference::in_batch(
                 &wide(&student),
                 &wide(&teacher),
@@ -125,7 +119,7 @@ fn in_batch_is_within_the_error_of_the_plain_loop() {
 #[test]
 fn a_lone_clip_has_no_negatives_and_no_loss() {
     let (student, teacher) = (unit(3, 4, 1), unit(1, 4, 2));
-    let (s, t) = (student.view().into(), teacher.view().into());
+    let (s, t) = (student.view(), teacher.view());
     let out = crd_in_batch(s, t, &[0, 0, 0], &[], 0.07, 10).unwrap();
     assert_eq!(out.value, 0.0);
     assert!(out.grad_student.iter().chain(&out.grad_teacher).all(|&v| v == 0.0));
@@ -296,7 +290,7 @@ fn thread_count_changes_no_bit() {
     let (clip_of, drawn) = tokens(150, 1);
     let (student, teacher) = (unit(clip_of.len(), 65, 2), unit(150, 65, 3));
     same_bits_on_one_and_two_threads(|| {
-        let (s, t) = (student.view().into(), teacher.view().into());
+        let (s, t) = (student.view(), teacher.view());
         let out = crd_in_batch(s, t, &clip_of, &drawn, 0.1, 900).unwrap();
         out.grad_student.iter().chain(&out.grad_teacher).copied().collect::<Vec<f32>>()
     });
@@ -306,7 +300,7 @@ fn thread_count_changes_no_bit() {
 fn wrong_arguments_are_named() {
     let (student, teacher) = (unit(2, 3, 1), unit(2, 3, 2));
     let in_batch = |clip_of: &[usize], drawn: &[usize], temperature: f64, n_data: usize| {
-        let (s, t) = (student.view().into(), teacher.view().into());
+        let (s, t) = (student.view(), teacher.view());
         crd_in_batch(s, t, clip_of, drawn, temperature, n_data).unwrap_err()
     };
     let bank = Bank::new(unit(6, 3, 3)).unwrap();

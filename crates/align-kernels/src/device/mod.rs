@@ -42,6 +42,7 @@
 //! ```
 
 mod clouds;
+mod crd;
 mod form;
 mod layout;
 mod mmd;
@@ -52,6 +53,7 @@ mod points;
 mod session;
 mod sinkhorn;
 
+pub use crd::DeviceTable;
 pub use points::{DevicePoints, DeviceValues};
 pub use sinkhorn::DeviceGradients;
 
@@ -59,7 +61,7 @@ use gpu_runtime::DeviceBuffer;
 
 use crate::error::Result;
 use crate::pairwise_cost::{Costs, PairwiseCost};
-use crate::place::{Cloud, Place, sealed};
+use crate::place::{Cloud, Place, Placed, sealed};
 use crate::ragged::Ragged;
 use crate::sinkhorn::{Cost, Options, Output, Pairing, Transport, Weights};
 
@@ -72,6 +74,14 @@ impl sealed::Sealed for Gpu {}
 impl Place for Gpu {
     type Points<'a> = DevicePoints<'a>;
     type Values = DeviceBuffer<f32>;
+}
+
+impl<'a> Placed<'a> for DevicePoints<'a> {
+    type Place = Gpu;
+
+    fn placed(self) -> DevicePoints<'a> {
+        self
+    }
 }
 
 impl Cloud for DevicePoints<'_> {

@@ -70,7 +70,7 @@ pub fn crd_in_batch(
         let text = format!("{got} drawn tokens, expected {n} * {draws}");
         return Err(Error::shape("crd", text).with_hint("draw_tokens, tokens clip by clip"));
     }
-    let (rows, vectors) = (rows.view().into(), vectors.view().into());
+    let (rows, vectors) = (rows.view(), vectors.view());
     let output =
         crd::crd_in_batch(rows, vectors, clip_of, drawn, temperature, n_data).map_err(of_kernel)?;
     fused([student, teacher], output.value, [output.grad_student, output.grad_teacher])

@@ -54,7 +54,8 @@ impl<V> Costs<V> {
 /// f32, from inner products and norms of the same points: the error is that of
 /// `|x|^2 + |y|^2 - 2 <x, y>`, so centre points that lie far from the origin. Where `x` and `y` are the
 /// same memory, the cost of a point to itself is exactly 0 (1e-4 for [`Cost::Euclidean`], its bound). On
-/// a GPU bf16 points are multiplied by tensor cores and summed in f32.
+/// a GPU bf16 points are multiplied by tensor cores and summed in f32; f32 points exactly, unless both
+/// clouds ask for TF32 by `DevicePoints::with_precision`.
 ///
 /// # Examples
 ///

@@ -30,10 +30,12 @@ macro_rules! registry {
 registry! {
     COST_F32 = "pairwise_cost", "pairwise_cost_v1_tile_f32";
     COST_BF16 = "pairwise_cost", "pairwise_cost_v2_mma_bf16";
+    COST_TF32 = "pairwise_cost", "pairwise_cost_v3_mma_tf32";
     COST_PRODUCT = "pairwise_cost", "pairwise_cost_v4_wgmma_bf16";
     NORMS_F32 = "pairwise_cost", "row_norms_v1_f32";
     NORMS_BF16 = "pairwise_cost", "row_norms_v1_bf16";
     WIDEN_BF16 = "pairwise_cost", "widen_rows_v1_bf16";
+    ROUND_TF32 = "pairwise_cost", "round_rows_v1_tf32";
     MMD_COLUMN_SUMS = "mmd", "mmd_column_sums_v1_f32";
     MMD_DISTANCES = "mmd", "mmd_distances_v1_f32";
     MMD_FINISH = "mmd", "mmd_finish_v1_f32";

@@ -7,11 +7,11 @@ use gpu_math::{Element, Matrix};
 use gpu_runtime::{Arg, DeviceBuffer, DeviceSlice, Launch, args};
 use half::bf16;
 
-use super::form::{is_one, meet};
+use super::form::{is_one, is_rounded, meet};
 use super::points::{DevicePoints, DeviceValues};
 use super::session::{Session, extent};
 use crate::error::Result;
-use crate::registry::WIDEN_BF16;
+use crate::registry::{ROUND_TF32, WIDEN_BF16};
 
 pub(super) use super::form::Form;
 
@@ -19,6 +19,18 @@ pub(super) use super::form::Form;
 const MOST_STRIDE: u32 = 1 << 30;
 /// Points of a cloud are below this; the lists of a call hold less.
 const MOST_POINTS: u32 = 1 << 31;
+/// f32 values that `cp.async` moves at once.
+const PIECE_VALUES: u32 = 4;
+
+/// When rows are copied.
+#[derive(Clone, Copy)]
+enum Copying {
+    /// Where they are not of a form.
+    Needed(Form),
+    /// Always, rounded to TF32.
+    Rounded,
+}
+
 /// Both clouds of a call, in one form.
 pub(super) struct Clouds<'a> {
     pub form: Form,
@@ -28,6 +40,8 @@ pub(super) struct Clouds<'a> {
     pub width: u32,
     /// Row `k` of both is one point.
     pub is_one: bool,
+    /// f32 rows at multiples of 16 bytes whose values TF32 holds.
+    pub is_rounded: bool,
 }
 
 /// Rows in device memory: the caller's, or a copy.
@@ -42,24 +56,37 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Clouds<'a> {
+    /// As costs are made from them: in the form that they come from fastest, and rounded where both ask
+    /// for it.
+    pub fn for_costs(
+        session: &Session<'_>,
+        x: DevicePoints<'a>,
+        y: DevicePoints<'a>,
+    ) -> Result<Self> {
+        match is_rounded(&x, &y) {
+            true => Self::new(session, Copying::Rounded, x, y),
+            false => Self::compact(session, x, y),
+        }
+    }
+
     /// In the form that costs come from fastest.
     pub fn compact(
         session: &Session<'_>,
         x: DevicePoints<'a>,
         y: DevicePoints<'a>,
     ) -> Result<Self> {
-        Self::new(session, Form::of(&x, &y), x, y)
+        Self::new(session, Copying::Needed(Form::of(&x, &y)), x, y)
     }
 
     /// In f32.
     pub fn wide(session: &Session<'_>, x: DevicePoints<'a>, y: DevicePoints<'a>) -> Result<Self> {
-        Self::new(session, Form::F32, x, y)
+        Self::new(session, Copying::Needed(Form::F32), x, y)
     }
 
     /// Kernels take clouds at one address for one cloud, so that is kept, and comes about no other way.
     fn new(
         session: &Session<'_>,
-        form: Form,
+        copying: Copying,
         x: DevicePoints<'a>,
         y: DevicePoints<'a>,
     ) -> Result<Self> {
@@ -67,15 +94,19 @@ impl<'a> Clouds<'a> {
         let is_one = is_one(&x, &y);
         let (x_rows, y_rows) = if is_one {
             let x_is_longer = x.count() > y.count();
-            let longer = Rows::of(session, form, if x_is_longer { x } else { y })?;
+            let longer = Rows::of(session, copying, if x_is_longer { x } else { y })?;
             let shorter = Rows { _copy: None, _lent: PhantomData, ..longer };
             if x_is_longer { (longer, shorter) } else { (shorter, longer) }
         } else if meet(&x, &y) {
-            (Rows::of(session, form, x)?, Rows::elsewhere(session, y)?)
+            (Rows::of(session, copying, x)?, Rows::elsewhere(session, copying, y)?)
         } else {
-            (Rows::of(session, form, x)?, Rows::of(session, form, y)?)
+            (Rows::of(session, copying, x)?, Rows::of(session, copying, y)?)
         };
-        Ok(Self { form, x: x_rows, y: y_rows, width, is_one })
+        let (form, is_rounded) = match copying {
+            Copying::Needed(form) => (form, false),
+            Copying::Rounded => (Form::F32, true),
+        };
+        Ok(Self { form, x: x_rows, y: y_rows, width, is_one, is_rounded })
     }
 }
 
@@ -105,21 +136,27 @@ impl<'a> Rows<'a> {
         session.gpu(Matrix::new(values, range.len(), width, stride))
     }
 
-    /// The rows in a form, which bf16 rows may need a copy for.
-    fn of(session: &Session<'_>, form: Form, points: DevicePoints<'a>) -> Result<Self> {
-        match points.values() {
-            DeviceValues::BF16(values) if form == Form::F32 => {
+    /// The rows in a form, which bf16 rows may need a copy for, or rounded.
+    fn of(session: &Session<'_>, copying: Copying, points: DevicePoints<'a>) -> Result<Self> {
+        match (points.values(), copying) {
+            (DeviceValues::BF16(values), Copying::Needed(Form::F32)) => {
                 Self::widened(session, points, values)
             }
-            values => Self::new(session, points, values.address(), points.row_stride(), None),
+            (DeviceValues::F32(values), Copying::Rounded) => Self::rounded(session, points, values),
+            (values, _) => Self::new(session, points, values.address(), points.row_stride(), None),
         }
     }
 
     /// The rows in f32 at an address of their own.
-    fn elsewhere(session: &Session<'_>, points: DevicePoints<'a>) -> Result<Self> {
-        match points.values() {
-            DeviceValues::BF16(values) => Self::widened(session, points, values),
-            DeviceValues::F32(values) => {
+    fn elsewhere(
+        session: &Session<'_>,
+        copying: Copying,
+        points: DevicePoints<'a>,
+    ) -> Result<Self> {
+        match (points.values(), copying) {
+            (DeviceValues::BF16(values), _) => Self::widened(session, points, values),
+            (DeviceValues::F32(_), Copying::Rounded) => Self::of(session, copying, points),
+            (DeviceValues::F32(values), _) => {
                 let mut copy = session.room(values.len())?;
                 session.gpu(copy.as_slice_mut().copy_from(session.stream, values))?;
                 Self::new(session, points, copy.address(), points.row_stride(), Some(copy))
@@ -141,6 +178,23 @@ impl<'a> Rows<'a> {
         // SAFETY: `copy` has `count` rows of `width`, and the points have as many, a stride apart.
         unsafe { session.launch(&kernel, launch, args)? };
         Self::new(session, points, copy.address(), points.width(), Some(copy))
+    }
+
+    fn rounded(
+        session: &Session<'_>,
+        points: DevicePoints<'a>,
+        values: DeviceSlice<'a, f32>,
+    ) -> Result<Self> {
+        let lent = Self::new(session, points, values.address(), points.row_stride(), None)?;
+        let width = extent(session.op, "the width", points.width(), MOST_STRIDE)?;
+        let stride = width.next_multiple_of(PIECE_VALUES);
+        let mut copy = session.room::<f32>(points.count() * stride as usize)?;
+        let kernel = session.kernel(&ROUND_TF32)?;
+        let launch = Launch::new([lent.count.div_ceil(8), 1, 1], [32, 8, 1]);
+        let args = args![&mut copy, lent.at(), lent.count, width, lent.stride, stride];
+        // SAFETY: `copy` has `count` rows of `width`, and the points have as many, each a stride apart.
+        unsafe { session.launch(&kernel, launch, args)? };
+        Self::new(session, points, copy.address(), stride as usize, Some(copy))
     }
 
     fn new(

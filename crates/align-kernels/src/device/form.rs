@@ -1,5 +1,7 @@
 //! The form that kernels take the clouds of a call in.
 
+use gpu_math::Precision;
+
 use super::points::{DevicePoints, DeviceValues};
 
 /// Bytes that `cp.async` moves at once, and values of bf16 in them.
@@ -23,6 +25,15 @@ impl Form {
             false => Self::F32,
         }
     }
+}
+
+/// Whether costs are made from f32 points rounded to TF32.
+pub(super) fn is_rounded(x: &DevicePoints<'_>, y: &DevicePoints<'_>) -> bool {
+    let asks = |points: &DevicePoints<'_>| {
+        let is_single = matches!(points.values(), DeviceValues::F32(_));
+        is_single && points.precision() == Precision::Tf32
+    };
+    asks(x) && asks(y)
 }
 
 /// Whether bf16 rows can be copied by whole pieces.

@@ -54,6 +54,7 @@ mod session;
 mod sinkhorn;
 
 pub use crd::DeviceTable;
+pub use gpu_math::Precision;
 pub use points::{DevicePoints, DeviceValues};
 pub use sinkhorn::DeviceGradients;
 

@@ -19,7 +19,7 @@ use super::session::Session;
 use crate::error::Result;
 use crate::pairwise_cost::Costs;
 use crate::ragged::Ragged;
-use crate::registry::{COST_BF16, COST_F32, COST_PRODUCT, NORMS_BF16, NORMS_F32};
+use crate::registry::{COST_BF16, COST_F32, COST_PRODUCT, COST_TF32, NORMS_BF16, NORMS_F32};
 use crate::sinkhorn::{Cost, Pairing};
 
 pub(super) use self::lists::Lists;
@@ -42,7 +42,7 @@ pub(super) fn run(
     let lists = Lists::put(&session, &layout, &mut parcel);
     let values = session.finish(|| {
         let delivered = parcel.send(&session)?;
-        let clouds = Clouds::compact(&session, x.points(), y.points())?;
+        let clouds = Clouds::for_costs(&session, x.points(), y.points())?;
         costs(&session, &clouds, cost, &layout, &delivered, &lists)
     })?;
     Ok(Costs { values, starts: layout.cost_starts })
@@ -112,9 +112,10 @@ impl<'a> Products<'a> {
         (tiles, count): (Arg<'_>, u32),
         out: &mut DeviceBuffer<f32>,
     ) -> Result<()> {
-        let (variant, threads) = match self.clouds.form {
-            Form::F32 => (&COST_F32, 256),
-            Form::BF16 => (&COST_BF16, 128),
+        let (variant, threads) = match (self.clouds.form, self.clouds.is_rounded) {
+            (Form::F32, false) => (&COST_F32, 256),
+            (Form::F32, true) => (&COST_TF32, 128),
+            (Form::BF16, _) => (&COST_BF16, 128),
         };
         let (x, y) = (&self.clouds.x, &self.clouds.y);
         let args = args![

@@ -1,5 +1,6 @@
 //! Clouds in device memory.
 
+use gpu_math::Precision;
 use gpu_runtime::{DeviceBuffer, DeviceSlice, Stream};
 use half::bf16;
 
@@ -26,6 +27,7 @@ pub struct DevicePoints<'a> {
     width: usize,
     row_stride: usize,
     stream: &'a Stream,
+    precision: Precision,
 }
 
 impl<'a> DevicePoints<'a> {
@@ -46,7 +48,8 @@ impl<'a> DevicePoints<'a> {
             let detail = format!("{got} values, expected {count} points of width {width}");
             return Err(KernelError::shape("device points", detail));
         }
-        Ok(Self { values, count, width, row_stride: width, stream })
+        let precision = Precision::Exact;
+        Ok(Self { values, count, width, row_stride: width, stream, precision })
     }
 
     /// Points whose rows start `row_stride` values apart. What is between them is never read.
@@ -76,7 +79,25 @@ impl<'a> DevicePoints<'a> {
             );
             return Err(KernelError::shape("device points", detail));
         }
-        Ok(Self { values, count, width, row_stride, stream })
+        Ok(Self { values, count, width, row_stride, stream, precision: Precision::Exact })
+    }
+
+    /// Lets costs of f32 points be computed on tensor cores, from points rounded to TF32 (10 bits of
+    /// fraction, halves away from 0).
+    ///
+    /// Both clouds of a call must ask for the same. They are rounded once, in a copy, from which norms,
+    /// products and gradients come: values are those of the rounded clouds, and a point still costs
+    /// nothing to itself. [`pairwise_cost`](fn@crate::pairwise_cost::pairwise_cost) and
+    /// [`sinkhorn`](fn@crate::sinkhorn::sinkhorn) of f32 clouds make use of it; everything else, and bf16
+    /// points, which lose nothing, go on as they would.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// How costs of f32 points are computed.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Number of points, `N`.

@@ -28,6 +28,15 @@ impl<'a> Session<'a> {
             let detail = format!("x is on cuda:{x} and y on cuda:{y}, expected one device");
             return Err(KernelError::option(op, detail, "copy one cloud to the other's device"));
         }
+        if x.precision() != y.precision() {
+            let detail = format!(
+                "x asks for {:?} and y for {:?}, expected one",
+                x.precision(),
+                y.precision()
+            );
+            let hint = "give both clouds the same DevicePoints::with_precision";
+            return Err(KernelError::option(op, detail, hint));
+        }
         if session.has_two_streams() {
             session.gpu(stream.wait_for(other))?;
         }

@@ -11,4 +11,5 @@ mod device;
 #[expect(dead_code, reason = "some helpers are for the other program")]
 #[path = "../gpu/plain.rs"]
 mod plain;
+mod tf32;
 mod tiles;

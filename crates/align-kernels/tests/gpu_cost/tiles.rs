@@ -17,8 +17,8 @@ pub const COSTS: [(Cost, PointCost); 3] = [
 ];
 
 /// Lengths around a warp and a tile, in pairs and against each other.
-const X: [usize; 6] = [0, 1, 31, 65, 2, 33];
-const Y: [usize; 6] = [7, 130, 64, 32, 0, 1];
+pub const X: [usize; 6] = [0, 1, 31, 65, 2, 33];
+pub const Y: [usize; 6] = [7, 130, 64, 32, 0, 1];
 
 #[test]
 fn costs_are_within_twice_the_error_of_a_plain_loop() {

@@ -131,7 +131,7 @@ impl<'a> Problem<'a> {
     }
 
     pub fn clouds<'p>(&self, x: DevicePoints<'p>, y: DevicePoints<'p>) -> Result<Clouds<'p>> {
-        Clouds::compact(&self.session, x, y)
+        Clouds::for_costs(&self.session, x, y)
     }
 
     pub fn costs(&self, clouds: &Clouds<'_>, cost: Cost) -> Result<DeviceBuffer<f32>> {

@@ -53,6 +53,8 @@ registry! {
     COLUMN_SUMS = "sinkhorn", "plan_column_sums_v1_f32";
     VALUE = "sinkhorn", "sinkhorn_value_v1_f32";
     GRADIENT = "sinkhorn", "plan_gradient_v1_f32";
+    NARROW = "sinkhorn", "plan_narrow_v1_bf16";
+    GRADIENT_BF16 = "sinkhorn", "plan_gradient_v2_mma_bf16";
     PULL = "sinkhorn", "plan_pull_v1_f32";
     OWN_PULL = "sinkhorn", "own_pull_v1_f32";
     FINISH = "sinkhorn", "gradient_finish_v1_f32";

@@ -226,6 +226,23 @@ pub(super) fn blocks(offsets: &[usize], wanted: impl Fn(usize) -> bool) -> Vec<[
     items.flat_map(of_item).collect()
 }
 
+/// No second block in a duo.
+const NONE: [u32; 2] = [u32::MAX, 0];
+
+/// Two blocks each whose pairs have the same partners, one after the other: of one item, or any two where
+/// all items are in pairs with all. The second may be [`NONE`].
+pub(super) fn duos(blocks: &[[u32; 2]], all_pairs: bool) -> Vec<[u32; 4]> {
+    let mut duos = Vec::new();
+    let mut rest = blocks;
+    while let [first, tail @ ..] = rest {
+        let mate = tail.first().filter(|mate| all_pairs || mate[0] == first[0]);
+        let [item, point] = mate.copied().unwrap_or(NONE);
+        duos.push([first[0], first[1], item, point]);
+        rest = if mate.is_some() { &tail[1..] } else { tail };
+    }
+    duos
+}
+
 /// `pair, first row`, or column, of the pairs that are wanted.
 pub(super) fn blocks_of_pairs(
     layout: &Layout,
@@ -247,6 +264,17 @@ mod tests {
 
     const X: [usize; 4] = [0, 65, 65, 67];
     const Y: [usize; 4] = [0, 33, 34, 34];
+
+    #[test]
+    fn blocks_share_a_cta_where_they_share_partners() {
+        let blocks = blocks(&[0, 65, 65, 67, 68], |_| true);
+        assert_eq!(blocks, [[0, 0], [0, 64], [2, 0], [3, 0]]);
+        assert_eq!(duos(&blocks, true), [[0, 0, 0, 64], [2, 0, 3, 0]]);
+        assert_eq!(duos(&blocks[1..], true), [[0, 64, 2, 0], [3, 0, u32::MAX, 0]]);
+        let alone = [[0, 0, 0, 64], [2, 0, u32::MAX, 0], [3, 0, u32::MAX, 0]];
+        assert_eq!(duos(&blocks, false), alone);
+        assert_eq!(duos(&[], true), [[0; 4]; 0]);
+    }
 
     #[test]
     fn pairs_are_packed_without_gaps() {

@@ -19,7 +19,6 @@ fn cases() -> Vec<(&'static str, Case)> {
         ("paired", Case::new(lengths, 17, Form::Tight, options).with_holes()),
         ("width 1", Case::new(lengths, 1, Form::Gaps, options)),
         ("wide", Case::new(lengths, 129, Form::Gaps, options).with_holes()),
-        ("half", Case::new(lengths, 64, Form::Half, options).with_holes()),
         ("reach", Case::new(lengths, 3, Form::Tight, reach).with_holes()),
         ("all pairs", Case::new(all, 8, Form::OddHalf, pairs(options)).with_holes()),
         ("all pairs, reach", Case::new(all, 65, Form::Tight, pairs(reach)).with_holes()),

@@ -12,5 +12,6 @@ mod device;
 mod edges;
 mod errors;
 mod gradients;
+mod half_gradients;
 mod plain;
 mod transport;

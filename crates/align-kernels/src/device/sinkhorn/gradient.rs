@@ -93,7 +93,7 @@ pub(super) fn by_points(
 }
 
 /// The pairs that an item is in: the first, the step and the count.
-fn pairs_of(call: &Call<'_>, side: Side) -> [u32; 3] {
+pub(super) fn pairs_of(call: &Call<'_>, side: Side) -> [u32; 3] {
     let (x_items, y_items) = (call.x.items() as u32, call.y.items() as u32);
     match (call.options.pairing, side) {
         (Pairing::Paired, _) => [1, 0, 1],

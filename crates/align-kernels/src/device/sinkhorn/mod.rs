@@ -6,6 +6,7 @@
 
 mod geomloss;
 mod gradient;
+mod half_gradient;
 mod iterate;
 mod numbers;
 mod own;
@@ -22,6 +23,7 @@ pub use gradient::DeviceGradients;
 
 use self::geomloss::Course;
 use self::gradient::Matter;
+use self::half_gradient::Half;
 use self::iterate::{Reached, restored};
 use self::numbers::Kind;
 use self::own::{Own, Request};
@@ -88,6 +90,7 @@ struct Stage<'a, 'p> {
     clouds: Clouds<'p>,
     points: [DevicePoints<'p>; 2],
     wanted: Option<Wanted<'a>>,
+    half: Option<Half>,
 }
 
 impl<'a, 'p> Stage<'a, 'p> {
@@ -104,11 +107,15 @@ impl<'a, 'p> Stage<'a, 'p> {
         };
         let problem = Problem::new(session, call, call.options.last_eps(), extras)?;
         let clouds = problem.clouds(x, y)?;
-        Ok(Self { call, problem, clouds, points: [x, y], wanted })
+        let half = match wanted {
+            Some(_) => Half::new(&problem, call, &clouds)?,
+            None => None,
+        };
+        Ok(Self { call, problem, clouds, points: [x, y], wanted, half })
     }
 
     fn finish(self) -> Result<(Output, Option<DeviceGradients>)> {
-        let Self { call, problem, clouds, points: [x, y], wanted } = self;
+        let Self { call, problem, clouds, points: [x, y], wanted, half } = self;
         let (options, session) = (call.options, problem.session);
         let saved = wanted.and_then(|wanted| wanted.saved);
         let schedules = match (options.mode, saved) {
@@ -149,7 +156,11 @@ impl<'a, 'p> Stage<'a, 'p> {
                 (sums, Some(plan), Some(cost))
             }
         };
-        let clouds = match wanted.is_some() || projects {
+        let half_points = match (&half, &plan) {
+            (Some(half), Some(plan)) => Some(half.by_points(&problem, call, &clouds, plan)?),
+            _ => None,
+        };
+        let clouds = match wanted.is_some() && half.is_none() || projects {
             true => gradient::wide(&problem, clouds, x, y)?,
             false => clouds,
         };
@@ -170,6 +181,7 @@ impl<'a, 'p> Stage<'a, 'p> {
             _ => Vec::new(),
         };
         let points = match (wanted, plan) {
+            (Some(_), _) if half_points.is_some() => half_points,
             (Some(_), Some(plan)) => {
                 let (reached, sums) = (&reached, &sums);
                 let matter = Matter { reached, sums, plan, cost, inverses, own: own_gradients };

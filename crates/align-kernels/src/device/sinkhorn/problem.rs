@@ -83,18 +83,13 @@ impl<'a> Problem<'a> {
     ) -> Result<Self> {
         let (x, y) = (&call.x, &call.y);
         let layout = Layout::new(session.op, x.offsets, y.offsets, call.options.pairing)?;
-        // Of points that are in a pair with mass: elsewhere gradients are 0 whatever points hold.
-        let (mut of_x, mut of_y) = (vec![false; x.items()], vec![false; y.items()]);
-        let is_wanted = matches!(extras, Extras::Gradient { .. });
-        for k in (0..call.pairs()).filter(|&k| is_wanted && call.has_mass(k)) {
-            let (i, j) = call.items(k);
-            (of_x[i], of_y[j]) = (true, true);
-        }
-        let upstream = match extras {
-            Extras::Gradient { upstream } => upstream,
-            Extras::None => None,
+        let (upstream, blocks) = match extras {
+            Extras::Gradient { upstream } => {
+                let [of_x, of_y] = wanted_items(call);
+                (upstream, [blocks(x.offsets, |i| of_x[i]), blocks(y.offsets, |j| of_y[j])])
+            }
+            Extras::None => (None, [Vec::new(), Vec::new()]),
         };
-        let blocks = [blocks(x.offsets, |i| of_x[i]), blocks(y.offsets, |j| of_y[j])];
         let weights = [&x.weights[..], &y.weights[..]];
         Self::of(session, layout, eps, Parts { weights, rho: call.rho, blocks, upstream })
     }
@@ -181,6 +176,16 @@ impl<'a> Problem<'a> {
             Side::Columns => self.layout.columns as usize,
         }
     }
+}
+
+/// The items of each side that are in a pair with mass: elsewhere gradients are 0 whatever points hold.
+pub(super) fn wanted_items(call: &Call<'_>) -> [Vec<bool>; 2] {
+    let (mut of_x, mut of_y) = (vec![false; call.x.items()], vec![false; call.y.items()]);
+    for k in (0..call.pairs()).filter(|&k| call.has_mass(k)) {
+        let (i, j) = call.items(k);
+        (of_x[i], of_y[j]) = (true, true);
+    }
+    [of_x, of_y]
 }
 
 impl Scalars {

@@ -60,6 +60,13 @@ impl Case {
         }
     }
 
+    pub fn items(&self, k: usize) -> (usize, usize) {
+        match self.options.pairing {
+            Pairing::Paired => (k, k),
+            Pairing::AllPairs => (k / self.y.items(), k % self.y.items()),
+        }
+    }
+
     /// Weights of the pairs, all different.
     pub fn upstream(&self) -> Vec<f32> {
         (0..self.pairs()).map(|k| 0.4 + k as f32 / 7.0).collect()

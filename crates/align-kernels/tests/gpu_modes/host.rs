@@ -26,10 +26,11 @@ fn check(case: &Case) {
     let (got, grads) = case.on_device(&stream);
     let (want, want_grads) = case.on_host();
     for k in 0..case.pairs() {
+        let items = case.items(k);
         let near = |what: &str, got: f64, want: f64| {
             assert!(
                 (got - want).abs() <= 2e-5 * (1.0 + want.abs()),
-                "{at}, {k}: {what} {got} {want}"
+                "{at}, {items:?}: {what} {got} {want}"
             );
         };
         near("value", got.value[k], want.value[k]);

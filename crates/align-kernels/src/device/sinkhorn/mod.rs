@@ -4,6 +4,7 @@
 //! few iterations, to see whether all pairs are done, and then for the results; with a schedule that
 //! depends on the clouds, once before it begins.
 
+mod annealed;
 mod geomloss;
 mod gradient;
 mod half_gradient;

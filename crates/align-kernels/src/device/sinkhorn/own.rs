@@ -21,7 +21,7 @@ use crate::device::parcel::Parcel;
 use crate::device::points::DevicePoints;
 use crate::device::session::Session;
 use crate::error::Result;
-use crate::registry::{AVERAGE, OWN_PULL};
+use crate::registry::OWN_PULL;
 use crate::sinkhorn::{Call, Cost, Fixed, Mode, Output, OwnTrace, Pairing};
 
 /// What is asked of the own problems of a side.
@@ -112,7 +112,6 @@ fn at_one_temperature(problem: &Problem<'_>, cost: &Buffer, fixed: &Fixed) -> Re
     let mut error = session.room(tasks)?;
     let (done, iterations) = (session.zeros(tasks)?, session.zeros(tasks)?);
     let mut progress = Progress { done, iterations };
-    let average = session.kernel(&AVERAGE)?;
     if fixed.max_iters > 0 && tasks > 0 {
         let updates = Updates::new(problem, cost)?;
         for round in 0..=fixed.max_iters {
@@ -127,22 +126,8 @@ fn at_one_temperature(problem: &Problem<'_>, cost: &Buffer, fixed: &Fixed) -> Re
             if is_last || looks && is_done(&session.fetch(&progress.done)?) {
                 break;
             }
-            let none = || Arg::address(0);
-            let args = args![
-                &mut f,
-                &next,
-                none(),
-                none(),
-                none(),
-                none(),
-                problem.pairs(),
-                none(),
-                &mut progress.done,
-                1u32,
-            ];
-            let launch = Launch::linear(problem.pair_count(), 256);
-            // SAFETY: potentials have the sizes of the layout, and every problem a flag.
-            unsafe { session.launch(&average, launch, args)? };
+            let means = [Arg::from(&mut f), Arg::from(&next)];
+            geomloss::average(problem, means, &mut progress.done)?;
         }
     }
     let g = session.zeros(0)?;

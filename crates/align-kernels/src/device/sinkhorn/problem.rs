@@ -1,6 +1,6 @@
 //! A batch's problem as the kernels see it: lists, weights, and the numbers of the temperature.
 
-use std::f64::consts::{LN_2, LOG2_E};
+use std::f64::consts::LOG2_E;
 
 use gpu_runtime::{Arg, DeviceBuffer};
 
@@ -191,9 +191,11 @@ pub(super) fn wanted_items(call: &Call<'_>) -> [Vec<bool>; 2] {
 impl Scalars {
     pub fn new(eps: f64, rho: f64) -> Self {
         let inv_damping = 1.0 + eps / rho;
+        let scale = (LOG2_E / eps) as f32;
         Self {
-            scale: (LOG2_E / eps) as f32,
-            factor: (-eps * LN_2 / inv_damping) as f32,
+            scale,
+            // Of the temperature that the rounded scale stands for.
+            factor: (-1.0 / (f64::from(scale) * inv_damping)) as f32,
             inv_damping: inv_damping as f32,
             pull: (LOG2_E / rho) as f32,
         }

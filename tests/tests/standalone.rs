@@ -15,7 +15,7 @@ use ndarray::Array2;
 fn main() -> align_kernels::Result<()> {
     let x = Array2::from_shape_fn((5, 3), |(i, d)| (i * 3 + d) as f32 / 15.0);
     let y = &x + 1.0;
-    let loss = info_nce(x.view().into(), y.view().into(), &Options::default())?;
+    let loss = info_nce(x.view(), y.view(), &Options::default())?;
     let (rows, columns) = (Ragged::single(x.view().into()), Ragged::single(y.view().into()));
     let options = sinkhorn::Options { debias: true, ..sinkhorn::Options::default() };
     let moved = sinkhorn(&rows, &columns, Weights::default(), &options)?;

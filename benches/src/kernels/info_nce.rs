@@ -56,7 +56,7 @@ impl Work for InfoNceWork {
     fn run(&mut self) -> anyhow::Result<()> {
         self.output.clear();
         if let [(x, y)] = &self.layers[..] {
-            self.output.push(info_nce(x.view().into(), y.view().into(), &Self::options())?);
+            self.output.push(info_nce(x.view(), y.view(), &Self::options())?);
             return Ok(());
         }
         let layers: Vec<Layer<'_>> = self
@@ -124,7 +124,7 @@ fn check_first_pairs(
     let options = InfoNceWork::options();
     let sample = x.nrows().min(SAMPLE);
     let (x, y) = (x.slice(s![..sample, ..]), y.slice(s![..sample, ..]));
-    let got = info_nce(x.into(), y.into(), &options)?;
+    let got = info_nce(x, y, &options)?;
     let [wide_x, wide_y] = [x, y].map(|side| widened(side).collect::<Vec<_>>());
     let want = reference(&wide_x, &wide_y, x.ncols(), &options)?;
     values.add([got.value], [want.value]);

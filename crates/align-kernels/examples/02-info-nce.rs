@@ -30,7 +30,7 @@ fn main() -> align_kernels::Result<()> {
     let options = Options { symmetric: true, ..Options::default() };
     println!("a guess among 64 costs ln 64 = {:.4}", 64f64.ln());
     for step in 0..=60 {
-        let out = info_nce(x.view().into(), y.view().into(), &options)?;
+        let out = info_nce(x.view(), y.view(), &options)?;
         if step % 12 == 0 {
             let (loss, by_temperature) = (out.value, out.grad_temperature);
             println!(

@@ -5,8 +5,9 @@
 //! [`sinkhorn_with_gradient`](crate::sinkhorn::sinkhorn_with_gradient),
 //! [`Output::backward`](crate::sinkhorn::Output::backward),
 //! [`pairwise_cost`](fn@crate::pairwise_cost::pairwise_cost), [`mmd`](fn@crate::mmd::mmd),
-//! [`median_bandwidth`](crate::mmd::median_bandwidth) and [`nst`](fn@crate::nst::nst). The kernels are hand-written PTX, listed in
-//! [`registry`](crate::registry).
+//! [`median_bandwidth`](crate::mmd::median_bandwidth) and [`nst`](fn@crate::nst::nst).
+//! [`info_nce`](fn@crate::info_nce::info_nce) and its kin take them as they are, without batches. The
+//! kernels are hand-written PTX, listed in [`registry`](crate::registry).
 //!
 //! All work of a call goes to the stream of `x`, after what is already there and on the stream of `y`.
 //! Memory comes from the device's pool, and kernels are assembled once a device. Results have the same
@@ -44,6 +45,7 @@
 mod clouds;
 mod crd;
 mod form;
+mod info_nce;
 mod layout;
 mod mmd;
 mod nst;

@@ -4,6 +4,7 @@
 //! exchange and [combine](super::combine_lse) them (8 bytes an anchor), and each gets the part of
 //! the loss and of the gradients that comes from its block. Parts add up to the whole.
 
+use super::contrast::{Contrast, Placed};
 use super::options::{Extent, Options};
 use super::{Forward, Output, Problem, Scores, backward, forward};
 use crate::error::{KernelError, Result};
@@ -47,7 +48,16 @@ pub struct Block<'a> {
 /// # Errors
 ///
 /// As [`info_nce`](fn@super::info_nce), save that partners may be elsewhere.
-pub fn info_nce_lse(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Lse> {
+pub fn info_nce_lse<'x, 'y, P: Contrast>(
+    x: impl Placed<'x, Place = P>,
+    y: impl Placed<'y, Place = P>,
+    options: &Options<'_>,
+) -> Result<Lse> {
+    P::log_sums(x.placed(), y.placed(), options)
+}
+
+/// [`info_nce_lse`] on the host.
+pub(super) fn log_sums(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Lse> {
     let problem = Problem::new(x, y, options, Extent::Block)?;
     let scores = Scores::new(&problem.x, &problem.y, &problem.column_of, options.temperature);
     let Forward { row_lse, column_lse, positives } = forward(&scores, &mut [scores.window()]);
@@ -76,28 +86,50 @@ pub fn info_nce_lse(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Resu
 ///
 /// As [`info_nce_lse`]; [`Shape`](crate::ErrorKind::Shape) when log-sum-exps are not one an anchor;
 /// [`Option`](crate::ErrorKind::Option) when `pairs` is 0.
-pub fn info_nce_given_lse(
+pub fn info_nce_given_lse<'x, 'y, P: Contrast>(
+    x: impl Placed<'x, Place = P>,
+    y: impl Placed<'y, Place = P>,
+    block: &Block<'_>,
+    options: &Options<'_>,
+) -> Result<Output<P::Gradient>> {
+    P::contrast_given(x.placed(), y.placed(), block, options)
+}
+
+impl Block<'_> {
+    /// Refuses log-sum-exps that are not one an anchor, for `n` rows and `m` columns.
+    pub(crate) fn check(&self, n: usize, m: usize, options: &Options<'_>) -> Result<()> {
+        let columns = if options.symmetric { m } else { self.column_lse.len() };
+        for (name, got, expected) in [
+            ("row_lse", self.row_lse.len(), n),
+            ("positives", self.positives.len(), n),
+            ("column_lse", self.column_lse.len(), columns),
+        ] {
+            if got != expected {
+                let text = format!("{name} has {got} values, expected {expected}");
+                return Err(KernelError::shape("info_nce_given_lse", text));
+            }
+        }
+        if self.pairs == 0 {
+            let text = "pairs is 0, expected those of all blocks".to_owned();
+            return Err(KernelError::option(
+                "info_nce_given_lse",
+                text,
+                "add up the workers' pairs",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// [`info_nce_given_lse`] on the host.
+pub(super) fn given(
     x: Points<'_>,
     y: Points<'_>,
     block: &Block<'_>,
     options: &Options<'_>,
 ) -> Result<Output> {
     let problem = Problem::new(x, y, options, Extent::Block)?;
-    let columns = if options.symmetric { y.count() } else { block.column_lse.len() };
-    for (name, got, expected) in [
-        ("row_lse", block.row_lse.len(), x.count()),
-        ("positives", block.positives.len(), x.count()),
-        ("column_lse", block.column_lse.len(), columns),
-    ] {
-        if got != expected {
-            let text = format!("{name} has {got} values, expected {expected}");
-            return Err(KernelError::shape("info_nce_given_lse", text));
-        }
-    }
-    if block.pairs == 0 {
-        let text = "pairs is 0, expected those of all blocks".to_owned();
-        return Err(KernelError::option("info_nce_given_lse", text, "add up the workers' pairs"));
-    }
+    block.check(x.count(), y.count(), options)?;
 
     let scores = Scores::new(&problem.x, &problem.y, &problem.column_of, options.temperature);
     let row_lse = problem.x.pack(block.row_lse);

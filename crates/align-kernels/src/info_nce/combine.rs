@@ -4,7 +4,7 @@ use crate::error::{KernelError, Result};
 
 /// The running `(maximum, sum of e^(x - maximum))` of some logits.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct LogSum {
+pub(crate) struct LogSum {
     max: f64,
     sum: f64,
 }

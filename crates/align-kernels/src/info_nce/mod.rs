@@ -14,7 +14,8 @@
 
 mod backward;
 mod block;
-mod combine;
+pub(crate) mod combine;
+mod contrast;
 mod forward;
 mod layers;
 pub(crate) mod options;
@@ -27,6 +28,7 @@ use ndarray::Array2;
 
 pub use block::{Block, Lse, info_nce_given_lse, info_nce_lse};
 pub use combine::combine_lse;
+pub use contrast::{Contrast, Placed};
 pub use layers::{Layer, Layers, info_nce_layers};
 pub use options::{Options, Similarity};
 pub use similarities::{OfSimilarities, info_nce_similarities};
@@ -40,14 +42,17 @@ use scores::Scores;
 use sides::Side;
 
 /// Value and gradients of InfoNCE.
+///
+/// Gradients are arrays, or for points on a device a `DeviceBuffer<f32>`, row-major; all else is on
+/// the host.
 #[derive(Debug, Clone)]
-pub struct Output {
+pub struct Output<V = Array2<f32>> {
     /// The loss; 0 when there is no pair.
     pub value: f64,
     /// Gradient with respect to `x`, `(N, D)`; 0 for rows that do not count.
-    pub grad_x: Array2<f32>,
+    pub grad_x: V,
     /// Gradient with respect to `y`, `(M, D)`.
-    pub grad_y: Array2<f32>,
+    pub grad_y: V,
     /// Gradient with respect to the temperature. Times the temperature it is that with respect to
     /// its logarithm, and the negative of that with respect to the log of a `logit_scale`.
     pub grad_temperature: f64,
@@ -76,14 +81,14 @@ pub struct Output {
 ///
 /// | argument | shape    | dtype          | meaning               |
 /// |----------|----------|----------------|-----------------------|
-/// | `x`      | `(N, D)` | f32, bf16, f16 | anchors               |
-/// | `y`      | `(M, D)` | f32, bf16, f16 | partners, negatives   |
+/// | `x`      | `(N, D)` | f32, bf16, f16 | anchors: a view, [`Points`], or `DevicePoints` |
+/// | `y`      | `(M, D)` | f32, bf16, f16 | partners, negatives, in the same place |
 ///
 /// # Errors
 ///
 /// [`Shape`](crate::ErrorKind::Shape) when widths differ or are 0, a mask has another length, or a
 /// row's partner lies outside of `y`; [`Option`](crate::ErrorKind::Option) when the temperature is
-/// not above 0.
+/// not above 0; [`Device`](crate::ErrorKind::Device) when a GPU fails.
 ///
 /// # Numerics
 ///
@@ -91,6 +96,11 @@ pub struct Output {
 /// out of the sums and join in f64: a loss near 0 is good to 1e-14 beyond what f32 logits cost it,
 /// and so are the slopes. Points of any length do; NaN in a point that counts gives NaN in the value
 /// and wherever its logits go. Values of masked points are never used.
+///
+/// On a device logits never leave the chip. bf16 points are multiplied by tensor cores with f32 sums, and
+/// the slopes, which multiply the points once more, are rounded to bf16: gradients are then good to
+/// `2^-8` of their terms. Log-sum-exps, values and the temperature's gradient are as good as f32 logits
+/// are. Points that are f32 on one side are f32 on both. The points are copied once.
 ///
 /// # Source
 ///
@@ -104,15 +114,33 @@ pub struct Output {
 /// use ndarray::array;
 ///
 /// let (x, y) = (array![[1.0f32, 0.0], [0.0, 1.0]], array![[2.0f32, 0.1], [0.0, 0.5]]);
-/// let out = info_nce(x.view().into(), y.view().into(), &Options::default())?;
+/// let out = info_nce(x.view(), y.view(), &Options::default())?;
 /// assert!(out.value < 1e-3 && out.grad_x.dim() == (2, 2));
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn info_nce(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Output> {
-    weighted(x, y, options, 1.0)
+pub fn info_nce<'x, 'y, P: Contrast>(
+    x: impl Placed<'x, Place = P>,
+    y: impl Placed<'y, Place = P>,
+    options: &Options<'_>,
+) -> Result<Output<P::Gradient>> {
+    P::contrast(x.placed(), y.placed(), options)
 }
 
-/// [`info_nce`](fn@info_nce), times `weight`.
+/// Refuses clouds that do not fit each other or the options.
+pub(crate) fn check(
+    (n, d): (usize, usize),
+    (m, e): (usize, usize),
+    options: &Options<'_>,
+    extent: Extent,
+) -> Result<()> {
+    if d != e || d == 0 {
+        let text = format!("x is ({n}, {d}) and y is ({m}, {e}), expected one width above 0");
+        return Err(KernelError::shape("info_nce", text));
+    }
+    options.check(n, m, extent)
+}
+
+/// [`info_nce`](fn@info_nce) on the host, times `weight`.
 fn weighted(x: Points<'_>, y: Points<'_>, options: &Options<'_>, weight: f64) -> Result<Output> {
     let problem = Problem::new(x, y, options, Extent::Whole)?;
     let pairs = problem.column_of.iter().filter(|&&j| j != NONE).count();
@@ -168,12 +196,7 @@ impl<'a> Problem<'a> {
         extent: Extent,
     ) -> Result<Self> {
         let (n, m) = (x.count(), y.count());
-        if x.width() != y.width() || x.width() == 0 {
-            let (d, e) = (x.width(), y.width());
-            let text = format!("x is ({n}, {d}) and y is ({m}, {e}), expected one width above 0");
-            return Err(KernelError::shape("info_nce", text));
-        }
-        options.check(n, m, extent)?;
+        check((n, x.width()), (m, y.width()), options, extent)?;
         let x = Side::new(x, options.row_mask, options.similarity);
         let y = Side::new(y, options.column_mask, options.similarity);
         let (mut column_of, mut row_of) = (vec![NONE; x.count], vec![NONE; y.count]);

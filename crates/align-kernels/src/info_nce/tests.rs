@@ -3,8 +3,8 @@ use half::bf16;
 use ndarray::{Array2, ArrayView2, s};
 
 use super::*;
-use crate::ErrorKind;
 use crate::reference::info_nce as reference;
+use crate::{ErrorKind, Host};
 
 /// Rows, columns, width: one row, odd, lopsided, more than a tile, more than a stripe.
 const SHAPES: &[(usize, usize, usize)] = &[
@@ -33,7 +33,7 @@ fn pair((n, m, d): (usize, usize, usize), offset: usize) -> (Array2<f32>, Array2
 }
 
 fn run(x: &Array2<f32>, y: &Array2<f32>, options: &Options<'_>) -> Output {
-    info_nce(x.view().into(), y.view().into(), options).unwrap()
+    info_nce(x.view(), y.view(), options).unwrap()
 }
 
 fn twin(x: ArrayView2<f32>, y: ArrayView2<f32>, options: &Options<'_>) -> reference::InfoNce {
@@ -344,7 +344,7 @@ fn half_precision_points_are_widened_exactly() {
     let (x, y) = pair((13, 15, 8), 0);
     let (half_x, half_y) = (x.mapv(bf16::from_f32), y.mapv(bf16::from_f32));
     let options = Options { symmetric: true, ..Options::default() };
-    let half = info_nce(half_x.view().into(), half_y.view().into(), &options).unwrap();
+    let half = info_nce(half_x.view(), half_y.view(), &options).unwrap();
     let wide = run(&half_x.mapv(f32::from), &half_y.mapv(f32::from), &options);
     assert_eq!((half.value, half.grad_x, half.grad_y), (wide.value, wide.grad_x, wide.grad_y));
 }
@@ -365,10 +365,8 @@ fn blocks_add_up_to_the_whole() {
             positive_offset: 5 + r.start as isize - c.start as isize,
             ..options
         };
-        let lse = |r, c| {
-            info_nce_lse(part(&x, r).view().into(), part(&y, c).view().into(), &shifted(r, c))
-                .unwrap()
-        };
+        let lse =
+            |r, c| info_nce_lse(part(&x, r).view(), part(&y, c).view(), &shifted(r, c)).unwrap();
         let parts: Vec<Vec<Lse>> =
             rows.iter().map(|r| columns.iter().map(|c| lse(r, c)).collect()).collect();
         let row_lse: Vec<Vec<f64>> = parts
@@ -400,8 +398,7 @@ fn blocks_add_up_to_the_whole() {
                 };
                 let (x, y) = (part(&x, rows), part(&y, columns));
                 let options = shifted(rows, columns);
-                let out =
-                    info_nce_given_lse(x.view().into(), y.view().into(), &block, &options).unwrap();
+                let out = info_nce_given_lse(x.view(), y.view(), &block, &options).unwrap();
                 value += out.value;
                 by_t += out.grad_temperature;
                 let mut own = grad_x.slice_mut(s![rows.clone(), ..]);
@@ -420,9 +417,13 @@ fn blocks_add_up_to_the_whole() {
 fn layers_are_added_with_their_weights() {
     let (x, y) = pair((12, 15, 5), 0);
     let (u, v) = pair((12, 15, 3), 0);
-    let layers = [(0.1, 2.0, &x, &y), (0.5, -0.25, &u, &v)].map(|(temperature, weight, x, y)| {
-        Layer { x: x.view().into(), y: y.view().into(), temperature, weight }
-    });
+    let layers: [Layer<'_>; 2] =
+        [(0.1, 2.0, &x, &y), (0.5, -0.25, &u, &v)].map(|(temperature, weight, x, y)| Layer {
+            x: x.view().into(),
+            y: y.view().into(),
+            temperature,
+            weight,
+        });
     let options = Options { symmetric: true, ..Options::default() };
     let sum = info_nce_layers(&layers, &options).unwrap();
     let mut value = 0.0;
@@ -436,7 +437,7 @@ fn layers_are_added_with_their_weights() {
         assert_eq!(got.grad_temperature, alone.grad_temperature * layer.weight);
     }
     assert!((sum.value - value).abs() < 1e-14);
-    assert_eq!(info_nce_layers(&[], &options).unwrap().value, 0.0);
+    assert_eq!(info_nce_layers::<Host>(&[], &options).unwrap().value, 0.0);
     let bad = [Layer { weight: f64::NAN, ..layers[0] }];
     assert_eq!(info_nce_layers(&bad, &options).unwrap_err().kind(), ErrorKind::Option);
 }
@@ -529,7 +530,7 @@ fn thread_count_changes_no_bit() {
 fn wrong_arguments_are_named() {
     let (x, y) = (points(3, 2, 1), points(3, 2, 2));
     let error = |x: &Array2<f32>, y: &Array2<f32>, options: Options<'_>| {
-        let error = info_nce(x.view().into(), y.view().into(), &options).unwrap_err();
+        let error = info_nce(x.view(), y.view(), &options).unwrap_err();
         (error.to_string(), error.kind())
     };
     let options = Options::default();
@@ -566,7 +567,7 @@ fn wrong_arguments_are_named() {
     let lse = [0.0; 3];
     let block = Block { row_lse: &lse, column_lse: &[], positives: &lse, pairs: 0 };
     let given = |block: &Block<'_>| {
-        let error = info_nce_given_lse(x.view().into(), y.view().into(), block, &options);
+        let error = info_nce_given_lse(x.view(), y.view(), block, &options);
         error.unwrap_err().to_string()
     };
     assert!(given(&block).starts_with("info_nce_given_lse: pairs is 0"));

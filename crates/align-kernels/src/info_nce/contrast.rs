@@ -1,0 +1,113 @@
+//! The path of InfoNCE on each place.
+
+use half::{bf16, f16};
+use ndarray::{Array2, ArrayView2};
+
+use super::block::{self, Block, Lse};
+use super::layers::{self, Layer};
+use super::{Options, Output};
+use crate::error::Result;
+use crate::place::{Host, Place};
+use crate::points::Points;
+
+/// A cloud that knows where it is: a view of an array, [`Points`], or `DevicePoints`.
+pub trait Placed<'a> {
+    /// Where.
+    type Place: Place;
+
+    /// The cloud.
+    fn placed(self) -> <Self::Place as Place>::Points<'a>;
+}
+
+/// A place that contrasts points: what [`info_nce`](fn@super::info_nce) and its kin do there.
+pub trait Contrast: Place {
+    /// Gradient by the points of a cloud: an array, or a `DeviceBuffer<f32>`, `(N, D)`.
+    type Gradient;
+
+    /// [`info_nce`](fn@super::info_nce).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn contrast(
+        x: Self::Points<'_>,
+        y: Self::Points<'_>,
+        options: &Options<'_>,
+    ) -> Result<Output<Self::Gradient>>;
+
+    /// [`info_nce_layers`](super::info_nce_layers) of checked weights, a layer each.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn contrast_layers(
+        layers: &[Layer<'_, Self>],
+        options: &Options<'_>,
+    ) -> Result<Vec<Output<Self::Gradient>>>;
+
+    /// [`info_nce_lse`](super::info_nce_lse).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn log_sums(x: Self::Points<'_>, y: Self::Points<'_>, options: &Options<'_>) -> Result<Lse>;
+
+    /// [`info_nce_given_lse`](super::info_nce_given_lse).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn contrast_given(
+        x: Self::Points<'_>,
+        y: Self::Points<'_>,
+        block: &Block<'_>,
+        options: &Options<'_>,
+    ) -> Result<Output<Self::Gradient>>;
+}
+
+impl Contrast for Host {
+    type Gradient = Array2<f32>;
+
+    fn contrast(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Output> {
+        super::weighted(x, y, options, 1.0)
+    }
+
+    fn contrast_layers(layers: &[Layer<'_>], options: &Options<'_>) -> Result<Vec<Output>> {
+        layers::run(layers, options)
+    }
+
+    fn log_sums(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Lse> {
+        block::log_sums(x, y, options)
+    }
+
+    fn contrast_given(
+        x: Points<'_>,
+        y: Points<'_>,
+        block: &Block<'_>,
+        options: &Options<'_>,
+    ) -> Result<Output> {
+        block::given(x, y, block, options)
+    }
+}
+
+impl<'a> Placed<'a> for Points<'a> {
+    type Place = Host;
+
+    fn placed(self) -> Points<'a> {
+        self
+    }
+}
+
+macro_rules! views {
+    ($($element:ty),*) => {$(
+        impl<'a> Placed<'a> for ArrayView2<'a, $element> {
+            type Place = Host;
+
+            fn placed(self) -> Points<'a> {
+                self.into()
+            }
+        }
+    )*};
+}
+
+views!(f32, bf16, f16);

@@ -18,9 +18,9 @@ const MOST_BYTES: u64 = 60_000_000;
 
 /// What `--help` of `gpu-check` says.
 pub const CHECK_OPTIONS: &str = "options
-  --minutes N      stop after so long, most important first: tests, times, peers, counters (default: 8)
+  --minutes N      stop after so long, most important first (default: 8)
   --python NAME    interpreter with torch, jax and others for the peers (default: python3)
-  --stage NAME     only this one: tests, times, peers, counters; may be repeated
+  --stage NAME     only this one: kernels, tests, times, peers, counters; may be repeated
   --op, --shape    only cases of these names
   --out DIR        write the record there, not into benches/record/CARD/
   --emulate        rehearse on the PTX interpreter; the record says that nothing was measured

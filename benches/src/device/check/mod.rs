@@ -8,6 +8,7 @@
 //! | `machine` | what the card, the driver and the commit are |
 //! | `findings` | what a stage has to say beside its rows |
 //! | `programs` | children with a time limit |
+//! | `assembled` | what the driver's assembler makes of every kernel |
 //! | `device_tests` | the device tests: a skip is a failure |
 //! | `times` | every case by events |
 //! | `peers` | other libraries on the same shapes |
@@ -18,6 +19,7 @@
 //! Stages come in the order of their worth: what is left when time is up is named, not dropped in
 //! silence. A rehearsal on the interpreter goes through all of it and marks every row.
 
+mod assembled;
 mod budget;
 mod bundle;
 mod counters;
@@ -71,6 +73,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         println!("== {}: {seconds:.0} s", stage.name());
         let until = budget.until(seconds);
         let findings = match stage {
+            Stage::Kernels => assembled::run(&device, &record),
             Stage::Tests => device_tests::run(&bundle, options, until, &record),
             Stage::Times => times::run(&cases, &device, options, until, &mut rows),
             Stage::Peers => peers::run(&bundle, options, until, &mut rows),
@@ -97,6 +100,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 /// The parts of a check, most important first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    Kernels,
     Tests,
     Times,
     Peers,
@@ -104,10 +108,12 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 4] = [Stage::Tests, Stage::Times, Stage::Peers, Stage::Counters];
+    const ALL: [Stage; 5] =
+        [Stage::Kernels, Stage::Tests, Stage::Times, Stage::Peers, Stage::Counters];
 
     fn name(self) -> &'static str {
         match self {
+            Self::Kernels => "kernels",
             Self::Tests => "tests",
             Self::Times => "times",
             Self::Peers => "peers",
@@ -118,6 +124,7 @@ impl Stage {
     /// Share of what is left that it may take: later ones inherit what it does not need.
     fn share(self) -> f64 {
         match self {
+            Self::Kernels => 0.1,
             Self::Tests => 0.45,
             Self::Times => 0.5,
             Self::Peers => 0.65,
@@ -138,6 +145,7 @@ fn plan(options: &Options, bundle: &Bundle) -> anyhow::Result<String> {
         let _ =
             writeln!(text, "{}: at most {seconds:.0} s and what those before leave", stage.name());
         let what = match stage {
+            Stage::Kernels => vec!["each, by the driver's assembler".to_owned()],
             Stage::Tests => bundle.tests()?.iter().map(|test| test.name.clone()).collect(),
             Stage::Times => options.selection.cases()?.iter().map(|case| case.name()).collect(),
             Stage::Peers => {

@@ -8,12 +8,12 @@ use crate::device::Selection;
 use crate::device::timing::Clock;
 
 /// What `--help` says.
-pub const HELP: &str = "gpu-check [OPTIONS]: tests, times, peers and counters of the kernels on the GPU of this machine
+pub const HELP: &str = "gpu-check [OPTIONS]: tests, times and counters of the kernels on the GPU of this machine
   --minutes N      stop after so long, most important first (default: 8)
   --out DIR        write the record into this folder
   --records DIR    write it into a folder of the card's name in this one (default: the present folder)
   --python NAME    interpreter for the other libraries; without them, ours alone (default: python3)
-  --stage NAME     only this one: tests, times, peers, counters; may be repeated
+  --stage NAME     only this one: kernels, tests, times, peers, counters; may be repeated
   --op, --shape    only cases of these names
   --bundle DIR     where programs and scripts lie (default: above the folder of this program)
   --emulate        rehearse on the interpreter; every row says that nothing was measured
@@ -23,7 +23,7 @@ gpu-check call --op NAME --shape NAME --variant NAME
 ";
 
 /// Names for `--stage`.
-const STAGES: [&str; 4] = ["tests", "times", "peers", "counters"];
+const STAGES: [&str; 5] = ["kernels", "tests", "times", "peers", "counters"];
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +150,7 @@ mod tests {
             error("--minutes soon"),
             "--minutes: expected a number of 0.1 to 600, got `soon`"
         );
-        assert!(error("--stage all").contains("one of tests, times, peers, counters"));
+        assert!(error("--stage all").contains("one of kernels, tests, times, peers, counters"));
         assert_eq!(error("--fast"), "gpu-check: no option `--fast` (hint: --help)");
         assert_eq!(error("--out"), "--out: expected a value, got none");
     }

@@ -55,6 +55,7 @@ registry! {
     MMD_WEIGHTS = "mmd", "mmd_weights_v1_f32";
     NST_THROUGH_NORM = "nst", "nst_through_norm_v1_f32";
     NST_UNIT_ROWS = "nst", "nst_unit_rows_v1_f32";
+    RESIDENT = "sinkhorn", "sinkhorn_resident_v2_f32";
     ROWS = "sinkhorn", "sinkhorn_row_v1_warp_f32";
     COLUMNS = "sinkhorn", "sinkhorn_column_v1_block_f32";
     MARGINAL = "sinkhorn", "sinkhorn_marginal_v1_f32";

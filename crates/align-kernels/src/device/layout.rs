@@ -19,12 +19,8 @@ const MOST_POINTS: u32 = 1 << 30;
 /// Packed rows, columns and list entries are below this: a grid has as many CTAs along x.
 const MOST_ROWS: u32 = 1 << 31;
 
-/// Rows of padded costs start at multiples of so many, which are 16 bytes.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "kernels that keep costs in registers will ask for it")
-)]
-const PAD: u32 = 4;
+/// Rows of padded costs start at multiples of so many: 32 bytes, a sector.
+const PAD: u32 = 8;
 
 /// `x_start, n, y_start, m, cost_start (two words), f_start, g_start`.
 pub(super) type Pair = [u32; 8];
@@ -36,11 +32,13 @@ pub(super) struct Layout {
     pub pairs: Vec<Pair>,
     /// Where the costs of each pair start if all chunks follow one another, and where the last ones end.
     pub cost_starts: Vec<usize>,
-    /// Rows of costs are `m` rounded up to this apart: 1 or 4.
+    /// Rows of costs are `m` rounded up to this apart: 1 or 8.
     pub pad: u32,
     /// Pairs whose costs are in memory at once. Of all pairs, a chunk is some items of `x` by all of
     /// `y`, or one item of `x` by some of `y`.
     pub chunks: Vec<Chunk>,
+    /// Whether these are all pairs that the clouds have by this pairing.
+    pub is_whole: bool,
     pub pairing: Pairing,
     /// Items of `y`.
     pub y_items: usize,
@@ -68,13 +66,9 @@ impl Layout {
         Self::build(op, x_offsets, y_offsets, pairing, (1, usize::MAX))
     }
 
-    /// Costs whose rows start at multiples of 16 bytes, in chunks of at most `most` values, or of one pair.
+    /// Costs whose rows start at multiples of 32 bytes, in chunks of at most `most` values, or of one pair.
     ///
     /// What is between the end of a row and the next one is never written.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "kernels that keep costs in registers will ask for it")
-    )]
     pub fn padded(
         op: &'static str,
         x_offsets: &[usize],
@@ -85,32 +79,68 @@ impl Layout {
         Self::build(op, x_offsets, y_offsets, pairing, (PAD, most))
     }
 
+    /// Some pairs of this layout by themselves, costs without gaps, in one chunk.
+    pub fn some(&self, op: &'static str, which: &[usize]) -> Result<Self> {
+        self.choose(op, which, (1, usize::MAX))
+    }
+
+    /// Some pairs of this layout, whose potentials stay where they are; costs as [`padded`](Self::padded).
+    pub fn some_padded(&self, op: &'static str, which: &[usize], most: usize) -> Result<Self> {
+        let mut layout = self.choose(op, which, (PAD, most))?;
+        for (pair, &k) in layout.pairs.iter_mut().zip(which) {
+            pair[6..].copy_from_slice(&self.pairs[k][6..]);
+        }
+        (layout.rows, layout.columns) = (self.rows, self.columns);
+        Ok(layout)
+    }
+
+    fn choose(&self, op: &'static str, which: &[usize], room: (u32, usize)) -> Result<Self> {
+        let places = which.iter().map(|&k| {
+            let [x, n, y, m, ..] = self.pairs[k];
+            [x, n, y, m]
+        });
+        let layout = Self::lay(op, places, (Pairing::Paired, self.y_items), room)?;
+        Ok(Self { is_whole: false, ..layout })
+    }
+
     fn build(
         op: &'static str,
         x_offsets: &[usize],
         y_offsets: &[usize],
         pairing: Pairing,
-        (pad, most): (u32, usize),
+        room: (u32, usize),
     ) -> Result<Self> {
         extent(op, "the number of points of x", x_offsets[x_offsets.len() - 1], MOST_POINTS)?;
         extent(op, "the number of points of y", y_offsets[y_offsets.len() - 1], MOST_POINTS)?;
         let (x_items, y_items) = (x_offsets.len() - 1, y_offsets.len() - 1);
-        let (mut pairs, mut cost_starts) = (Vec::new(), vec![0usize]);
-        let (mut rows, mut columns) = (0usize, 0usize);
-        for k in 0..pairing.pairs(x_items, y_items) {
+        let places = (0..pairing.pairs(x_items, y_items)).map(|k| {
             let (i, j) = pairing.items(k, y_items);
             let (x, y) = (x_offsets[i], y_offsets[j]);
-            let (n, m) = (x_offsets[i + 1] - x, y_offsets[j + 1] - y);
+            [x, x_offsets[i + 1] - x, y, y_offsets[j + 1] - y].map(|word| word as u32)
+        });
+        Self::lay(op, places, (pairing, y_items), room)
+    }
+
+    /// Lays out pairs of `x_start, n, y_start, m`.
+    fn lay(
+        op: &'static str,
+        places: impl Iterator<Item = [u32; 4]>,
+        (pairing, y_items): (Pairing, usize),
+        (pad, most): (u32, usize),
+    ) -> Result<Self> {
+        let (mut pairs, mut cost_starts) = (Vec::new(), vec![0usize]);
+        let (mut rows, mut columns) = (0usize, 0usize);
+        for (k, [x, n, y, m]) in places.enumerate() {
             // Points were checked to be below 2^30, so `n m` is below 2^60.
-            let costs = n * m.next_multiple_of(pad as usize);
+            let costs = n as usize * m.next_multiple_of(pad) as usize;
             let (f, g) = (
                 extent(op, "the rows of all pairs", rows, MOST_ROWS)?,
                 extent(op, "the columns of all pairs", columns, MOST_ROWS)?,
             );
-            pairs.push([x as u32, n as u32, y as u32, m as u32, 0, 0, f, g]);
+            pairs.push([x, n, y, m, 0, 0, f, g]);
             cost_starts.push(cost_starts[k] + costs);
-            rows += n;
-            columns += m;
+            rows += n as usize;
+            columns += m as usize;
         }
         extent(op, "the number of pairs", pairs.len(), MOST_ROWS)?;
         let rows = extent(op, "the rows of all pairs", rows, MOST_ROWS)?;
@@ -124,7 +154,8 @@ impl Layout {
                 (pairs[k][4], pairs[k][5]) = (start as u32, (start >> 32) as u32);
             }
         }
-        Ok(Self { pairs, cost_starts, pad, chunks, pairing, y_items, rows, columns })
+        let is_whole = true;
+        Ok(Self { pairs, cost_starts, pad, chunks, is_whole, pairing, y_items, rows, columns })
     }
 
     /// Values from one row of a pair's costs to the next.
@@ -147,7 +178,8 @@ impl Layout {
         let rows = extent(op, "the rows of all own problems", rows, MOST_ROWS)?;
         let (cost_starts, chunks) = (Vec::new(), Vec::new());
         let Self { pad, pairing, y_items, .. } = *items;
-        Ok(Self { pairs, cost_starts, pad, chunks, pairing, y_items, rows, columns: rows })
+        let (is_whole, columns) = (false, rows);
+        Ok(Self { pairs, cost_starts, pad, chunks, is_whole, pairing, y_items, rows, columns })
     }
 
     /// Values in the largest chunk.
@@ -305,24 +337,36 @@ mod tests {
     }
 
     #[test]
-    fn padded_rows_start_at_multiples_of_four_in_chunks_that_start_anew() {
+    fn padded_rows_start_at_multiples_of_eight_in_chunks_that_start_anew() {
         let layout = |most| Layout::padded("test", &X, &Y, Pairing::AllPairs, most).unwrap();
         let starts = |layout: &Layout| layout.pairs.iter().map(|pair| pair[4]).collect::<Vec<_>>();
         let one = layout(usize::MAX);
-        let (wide, narrow) = (65 * 36, 65 * 4);
+        let (wide, narrow) = (65 * 40, 65 * 8);
         assert_eq!(one.cost_starts[..4], [0, wide, wide + narrow, wide + narrow]);
-        assert_eq!(one.chunks, [Chunk { pairs: 0..9, costs: 67 * 40 }]);
+        assert_eq!(one.chunks, [Chunk { pairs: 0..9, costs: 67 * 48 }]);
         // The first item of x is cut, the two others are not.
         let some = layout(wide + 100);
         assert_eq!(some.chunks[0], Chunk { pairs: 0..1, costs: wide });
         assert_eq!(some.chunks[1], Chunk { pairs: 1..3, costs: narrow });
-        assert_eq!(some.chunks[2], Chunk { pairs: 3..9, costs: 2 * 40 });
-        assert_eq!(starts(&some), [0, 0, narrow as u32, 0, 0, 0, 0, 72, 80]);
-        assert_eq!((some.most_costs(), some.cost_starts[9]), (wide, 67 * 40));
+        assert_eq!(some.chunks[2], Chunk { pairs: 3..9, costs: 2 * 48 });
+        assert_eq!(starts(&some), [0, 0, narrow as u32, 0, 0, 0, 0, 80, 96]);
+        assert_eq!((some.most_costs(), some.cost_starts[9]), (wide, 67 * 48));
         assert_eq!(some.tiles(&some.chunks[1])[..2], [[1, 0, 0, 0], [1, 64, 0, 0]]);
         // A pair that is too large by itself is a chunk.
         let least = layout(0);
         assert_eq!(least.chunks[0], Chunk { pairs: 0..1, costs: wide });
+    }
+
+    #[test]
+    fn some_pairs_keep_their_points_and_padded_ones_their_potentials() {
+        let all = Layout::new("test", &X, &Y, Pairing::AllPairs).unwrap();
+        let some = all.some("test", &[1, 6]).unwrap();
+        assert_eq!(some.pairs, [[0, 65, 33, 1, 0, 0, 0, 0], [65, 2, 0, 33, 65, 0, 65, 1]]);
+        assert_eq!((some.rows, some.columns, some.most_costs()), (67, 34, 65 + 66));
+        let padded = all.some_padded("test", &[1, 6], usize::MAX).unwrap();
+        assert_eq!(padded.pairs, [[0, 65, 33, 1, 0, 0, 65, 33], [65, 2, 0, 33, 520, 0, 195, 68]]);
+        assert_eq!((padded.rows, padded.columns), (all.rows, all.columns));
+        assert!(all.is_whole && !some.is_whole && !padded.is_whole);
     }
 
     #[test]

@@ -27,9 +27,11 @@
 //! # On a GPU
 //!
 //! With clouds of `DevicePoints` (feature `cuda`, on unless turned off) the same functions run there, in
-//! every mode. [`Acceleration`] is a hint that does not move the solution: a GPU runs plain updates, all
-//! in the log domain. Weights come from the host, and all results but the gradients of the points come
-//! back to it. [`Mode::GeomLoss`] without a diameter makes the host wait once for those of all pairs.
+//! every mode. [`Mode::Fixed`] keeps `K` of pairs up to some 128 by 256 in registers and is over-relaxed as
+//! on the host; larger pairs run plain updates in the log domain. [`Acceleration`] is a hint that does not
+//! move the solution: Anderson's combination is taken for over-relaxation. Weights come from the host, and
+//! all results but the gradients of the points come back to it. [`Mode::GeomLoss`] without a diameter makes
+//! the host wait once for those of all pairs.
 //!
 //! # Conventions
 //!
@@ -112,7 +114,7 @@ use crate::ragged::Ragged;
 /// points that lie far from the origin. The iteration holds `exp((f + g - C) / eps)` and takes no
 /// logarithms while its sums stay in range, otherwise it updates in the log domain. Results have the same
 /// bits on any number of threads. Memory is `O(N + M)` a pair, and two cost tiles a thread; all-pairs adds
-/// 64 MiB of inner products. A GPU holds the costs of all pairs at once.
+/// 64 MiB of inner products. A GPU holds the costs of all pairs at once where plans or gradients are made.
 ///
 /// # Source
 ///

@@ -39,7 +39,8 @@ impl Lists {
     pub fn put(session: &Session<'_>, layout: &Layout, parcel: &mut Parcel) -> Self {
         let facts = session.stream.device().facts();
         let capability = facts.compute_capability;
-        let has_product = (capability.major, capability.minor) == (9, 0);
+        // Pairs chosen from a batch fill tiles of whole clouds with holes.
+        let has_product = (capability.major, capability.minor) == (9, 0) && layout.is_whole;
         let pays = || {
             let of_pairs = layout.chunks.iter().map(|chunk| layout.tile_count(chunk)).sum();
             let of_product =

@@ -5,7 +5,7 @@ use gpu_runtime::DeviceBuffer;
 use super::problem::{Problem, Side};
 use super::updates::{Buffer, Progress, Updates};
 use crate::error::Result;
-use crate::sinkhorn::{Call, Fixed, Output};
+use crate::sinkhorn::{Fixed, Output};
 
 /// Iterations between two looks at the flags, for which the host has to wait for the device.
 pub(super) const LOOK_EVERY: usize = 10;
@@ -25,15 +25,10 @@ pub(super) enum Iterations {
     Known(Vec<usize>),
 }
 
-/// Solves every pair. Those without mass are done before they begin.
-pub(super) fn solve(
-    problem: &Problem<'_>,
-    call: &Call<'_>,
-    cost: &Buffer,
-    fixed: &Fixed,
-) -> Result<Reached> {
+/// Solves every pair of a layout, all of which have mass.
+pub(super) fn solve(problem: &Problem<'_>, cost: &Buffer, fixed: &Fixed) -> Result<Reached> {
     let session = &problem.session;
-    let is_done: Vec<u32> = (0..call.pairs()).map(|k| u32::from(!call.has_mass(k))).collect();
+    let is_done = vec![0u32; problem.layout.pairs.len()];
     let mut f = session.zeros(problem.len(Side::Rows))?;
     let mut g = session.zeros(problem.len(Side::Columns))?;
     let mut next = session.zeros(problem.len(Side::Columns))?;
@@ -41,7 +36,7 @@ pub(super) fn solve(
     let (done, iterations) = (session.send(&is_done)?, session.zeros(is_done.len())?);
     let mut progress = Progress { done, iterations };
     let all_done = |flags: &[u32]| flags.iter().all(|&flag| flag != 0);
-    if fixed.max_iters > 0 && !all_done(&is_done) {
+    if fixed.max_iters > 0 {
         let updates = Updates::new(problem, cost)?;
         updates.columns(&f, &mut g, None)?;
         for round in 1..=fixed.max_iters {

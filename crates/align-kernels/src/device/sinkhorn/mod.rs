@@ -15,6 +15,7 @@ mod plan;
 mod problem;
 mod projection;
 mod pull;
+mod resident;
 mod schedule;
 mod slopes;
 mod tasks;
@@ -30,6 +31,7 @@ use self::numbers::Kind;
 use self::own::{Own, Request};
 use self::problem::{Extras, Problem};
 use self::projection::Plans;
+use self::resident::Solved;
 use self::schedule::Schedules;
 use self::slopes::Parts;
 use self::updates::Buffer;
@@ -125,10 +127,19 @@ impl<'a, 'p> Stage<'a, 'p> {
             }
             _ => None,
         };
-        let cost = problem.costs(&clouds, options.cost)?;
-        let mut reached = match saved {
-            Some(saved) => restored(&problem, saved)?,
-            None => solve(&problem, call, &cost, schedules.as_ref())?,
+        let projects = options.project_x || options.project_y;
+        let makes_plans = wanted.is_some() || options.plan || projects;
+        let costs = || problem.costs(&clouds, options.cost);
+        let (mut reached, sums, cost) = match (options.mode, saved) {
+            (_, Some(saved)) => (restored(&problem, saved)?, None, Some(costs()?)),
+            (Mode::Fixed(fixed), None) => {
+                let Solved { reached, sums } = resident::solve(&problem, call, &clouds, &fixed)?;
+                (reached, Some(sums), makes_plans.then(costs).transpose()?)
+            }
+            (Mode::GeomLoss(_), None) => {
+                let cost = costs()?;
+                (anneal(&problem, call, &cost, schedules.as_ref())?, None, Some(cost))
+            }
         };
         let (own, own_gradients) = match options.debias {
             true => {
@@ -143,18 +154,20 @@ impl<'a, 'p> Stage<'a, 'p> {
             }
             false => (None, [None, None]),
         };
-        let projects = options.project_x || options.project_y;
         let is_plain = options.cost == Cost::SqEuclidean && matches!(options.mode, Mode::Fixed(_));
         let keeps_cost = wanted.is_some() && !is_plain || projects && options.cost == Cost::Cosine;
-        let (sums, plan, cost) = match (wanted.is_some() || options.plan || projects, keeps_cost) {
-            (false, _) => (plan::sums_alone(&problem, &cost, &mut reached)?, None, None),
-            (true, false) => {
-                let (sums, plan) = plan::made(&problem, cost, &reached)?;
-                (sums, Some(plan), None)
+        let (sums, plan, cost) = match (cost, sums) {
+            (None, sums) => (sums.expect("sums come where costs do not stay"), None, None),
+            (Some(cost), _) if !makes_plans => {
+                (plan::sums_alone(&problem, &cost, &mut reached)?, None, None)
             }
-            (true, true) => {
+            (Some(cost), _) if keeps_cost => {
                 let (sums, plan) = plan::beside(&problem, &cost, &reached)?;
                 (sums, Some(plan), Some(cost))
+            }
+            (Some(cost), _) => {
+                let (sums, plan) = plan::made(&problem, cost, &reached)?;
+                (sums, Some(plan), None)
             }
         };
         let half_points = match (&half, &plan) {
@@ -210,22 +223,17 @@ impl<'a, 'p> Stage<'a, 'p> {
     }
 }
 
-/// Solves every pair as the options say.
-fn solve(
+/// Solves every pair by the schedule of GeomLoss.
+fn anneal(
     problem: &Problem<'_>,
     call: &Call<'_>,
     cost: &Buffer,
     schedules: Option<&Schedules>,
 ) -> Result<Reached> {
-    match (call.options.mode, schedules) {
-        (Mode::Fixed(fixed), _) => iterate::solve(problem, call, cost, &fixed),
-        (Mode::GeomLoss(_), schedules) => {
-            let schedules = schedules.expect("GeomLoss has schedules");
-            let of = |k: usize| if call.has_mass(k) { schedules.of(k) } else { &[] };
-            let schedules = (0..call.pairs()).map(of).collect();
-            geomloss::solve(problem, cost, &Course { schedules, is_symmetric: false })
-        }
-    }
+    let schedules = schedules.expect("GeomLoss has schedules");
+    let of = |k: usize| if call.has_mass(k) { schedules.of(k) } else { &[] };
+    let schedules = (0..call.pairs()).map(of).collect();
+    geomloss::solve(problem, cost, &Course { schedules, is_symmetric: false })
 }
 
 fn found(

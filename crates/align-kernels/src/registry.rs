@@ -53,7 +53,12 @@ registry! {
     MMD_MEANS = "mmd", "mmd_means_v1_f64";
     MMD_STACK = "mmd", "mmd_stack_v1_f32";
     MMD_WEIGHTS = "mmd", "mmd_weights_v1_f32";
+    NST_CLIP_SUMS = "nst", "nst_clip_sums_v1_f32";
+    NST_GAUSS = "nst", "nst_gauss_v1_f32";
+    NST_MEAN_SQUARES = "nst", "nst_mean_squares_v1_f64";
+    NST_POLY = "nst", "nst_poly_v1_f64";
     NST_THROUGH_NORM = "nst", "nst_through_norm_v1_f32";
+    NST_TURN = "nst", "nst_turn_v1_f32";
     NST_UNIT_ROWS = "nst", "nst_unit_rows_v1_f32";
     RESIDENT = "sinkhorn", "sinkhorn_resident_v2_f32";
     ROWS = "sinkhorn", "sinkhorn_row_v1_warp_f32";

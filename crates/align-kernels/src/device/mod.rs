@@ -6,8 +6,9 @@
 //! [`Output::backward`](crate::sinkhorn::Output::backward),
 //! [`pairwise_cost`](fn@crate::pairwise_cost::pairwise_cost), [`mmd`](fn@crate::mmd::mmd),
 //! [`median_bandwidth`](crate::mmd::median_bandwidth) and [`nst`](fn@crate::nst::nst).
-//! [`info_nce`](fn@crate::info_nce::info_nce) and its kin take them as they are, without batches. The
-//! kernels are hand-written PTX, listed in [`registry`](crate::registry).
+//! [`info_nce`](fn@crate::info_nce::info_nce) and its kin take them as they are, without batches, and
+//! tokens beside their clips go by [`Tokens::on_device`](crate::nst::Tokens::on_device). The kernels are
+//! hand-written PTX, listed in [`registry`](crate::registry).
 //!
 //! All work of a call goes to the stream of `x`, after what is already there and on the stream of `y`.
 //! Memory comes from the device's pool, and kernels are assembled once a device. Results have the same
@@ -32,13 +33,14 @@
 //! # }
 //! ```
 //!
-//! What has no device path takes points on the host alone, and does not compile with others:
+//! Both clouds of a call lie in one place, and what has no device path takes points on the host alone:
+//! anything else does not compile.
 //!
 //! ```compile_fail,E0308
-//! use align_kernels::{crd, device::DevicePoints};
+//! use align_kernels::{Ragged, device::Gpu, mmd};
 //!
-//! fn f(x: DevicePoints<'_>) -> bool {
-//!     crd::crd_in_batch(x, x, &crd::InBatchOptions::default()).is_ok()
+//! fn f(x: &Ragged<'_>, y: &Ragged<'_, Gpu>) -> bool {
+//!     mmd::mmd(x, y, &mmd::Options::linear()).is_ok()
 //! }
 //! ```
 

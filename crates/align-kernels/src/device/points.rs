@@ -6,6 +6,7 @@ use half::bf16;
 
 use super::Gpu;
 use crate::error::{KernelError, Result};
+use crate::nst::Tokens;
 use crate::ragged::Ragged;
 
 /// Numbers in device memory, borrowed. There is no f16: convert to bf16 or f32 first.
@@ -139,6 +140,17 @@ impl<'a> Ragged<'a, Gpu> {
     /// As [`Ragged::single`], for points in device memory.
     pub fn single_on_device(points: DevicePoints<'a>) -> Self {
         Self::alone(points)
+    }
+}
+
+impl<'a> Tokens<'a, Gpu> {
+    /// Tokens in device memory. The work is that of the student's stream.
+    pub fn on_device(
+        student: DevicePoints<'a>,
+        teacher: DevicePoints<'a>,
+        clip_of: &'a [usize],
+    ) -> Self {
+        Self { student, teacher, clip_of }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::place::{Host, Place};
 use crate::ragged::Ragged;
 
-/// A place that compares samples: what [`mmd`](fn@super::mmd) and [`nst`](fn@crate::nst::nst) do there.
+/// A place that compares samples: what [`mmd`](fn@super::mmd) does there.
 pub trait Discrepancy: Place {
     /// A gradient by points, `(N, D)`: an [`Array2`], or a `DeviceBuffer` without gaps between rows.
     type Gradient;
@@ -30,13 +30,6 @@ pub trait Discrepancy: Place {
     ///
     /// When a device fails.
     fn squared_distances(x: &Ragged<'_, Self>, y: &Ragged<'_, Self>) -> Result<Vec<f64>>;
-
-    /// [`fn@crate::nst::nst`] of checked arguments.
-    ///
-    /// # Errors
-    ///
-    /// When a device fails.
-    fn of_neurons(x: &Ragged<'_, Self>, y: &Ragged<'_, Self>) -> Result<Output<Self::Gradient>>;
 }
 
 impl Discrepancy for Host {
@@ -48,9 +41,5 @@ impl Discrepancy for Host {
 
     fn squared_distances(x: &Ragged<'_>, y: &Ragged<'_>) -> Result<Vec<f64>> {
         Ok(bandwidth::on_host(x, y))
-    }
-
-    fn of_neurons(x: &Ragged<'_>, y: &Ragged<'_>) -> Result<Output> {
-        Ok(crate::nst::rows_on_host(x, y))
     }
 }

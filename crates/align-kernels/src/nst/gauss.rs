@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::direct::{add_other_gradient, discrepancy, own_term};
 use super::witness::{Bin, Binned, merge, sources};
-use super::{Gradients, TokenOutput, Tokens, matrix};
+use super::{Gradients, Selectivity, TokenOutput, Tokens, matrix};
 use crate::error::{KernelError, Result};
 use crate::mmd::usable;
 
@@ -35,7 +35,7 @@ const WORTH_SORTING: usize = 48;
 /// A fast Gauss transform in f64, in time proportional to `n + m`; its truncation is below 2e-10 of
 /// a kernel's largest value. Fewer than 48 activations, and activations spread over more than 2000
 /// bandwidths, are compared pair by pair in f32 with sums in f64. A NaN makes its token's value
-/// NaN, and those of all tokens of its clip if it is the clip's.
+/// NaN, and those of all tokens of its clip if it is the clip's. A GPU compares pair by pair always.
 ///
 /// # Source
 ///
@@ -48,18 +48,27 @@ const WORTH_SORTING: usize = 48;
 /// use ndarray::array;
 ///
 /// let (student, teacher) = (array![[0.5f32, 0.1, -0.3, 0.2]], array![[0.1f32, -0.2, 0.3, 0.4]]);
-/// let tokens =
-///     Tokens { student: student.view().into(), teacher: teacher.view().into(), clip_of: &[0] };
+/// let tokens = Tokens::new(student.view().into(), teacher.view().into(), &[0]);
 /// let out = nst_gauss(&tokens, 1.0, Gradients::Student)?;
 /// assert!((out.value[0] - 0.001024074526).abs() < 1e-7);
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn nst_gauss(tokens: &Tokens<'_>, bandwidth: f64, wanted: Gradients) -> Result<TokenOutput> {
-    let (width, width_teacher) = tokens.check("nst_gauss")?;
+pub fn nst_gauss<P: Selectivity>(
+    tokens: &Tokens<'_, P>,
+    bandwidth: f64,
+    wanted: Gradients,
+) -> Result<TokenOutput<P::Gradient>> {
+    tokens.check("nst_gauss")?;
     if !usable(bandwidth) {
         let detail = format!("bandwidth is {bandwidth}, expected 1e-15 to 1e15");
         return Err(KernelError::option("nst_gauss", detail, "1 is what was published"));
     }
+    P::gauss(tokens, bandwidth, wanted)
+}
+
+/// [`nst_gauss`] of checked tokens on the host.
+pub(super) fn on_host(tokens: &Tokens<'_>, bandwidth: f64, wanted: Gradients) -> TokenOutput {
+    let (width, width_teacher) = (tokens.student.width(), tokens.teacher.width());
     let (students, teachers) = (tokens.student.to_f32(), tokens.teacher.to_f32());
     let state = |token: usize| &students[token * width..(token + 1) * width];
     let vector = |clip: usize| &teachers[clip * width_teacher..(clip + 1) * width_teacher];
@@ -85,7 +94,7 @@ pub fn nst_gauss(tokens: &Tokens<'_>, bandwidth: f64, wanted: Gradients) -> Resu
         matrix(of_clips.len(), width_teacher, rows.concat())
     });
     let grad_student = matrix(tokens.clip_of.len(), width, grad_student);
-    Ok(TokenOutput { value, grad_student, grad_teacher })
+    TokenOutput { value, grad_student, grad_teacher }
 }
 
 /// What the tokens of a clip share.

@@ -3,7 +3,7 @@
 use cpu_math::parallel::map_tasks;
 
 use super::rows::nst_of;
-use super::{Gradients, TokenOutput, Tokens, matrix};
+use super::{Gradients, Selectivity, TokenOutput, Tokens, matrix};
 use crate::error::Result;
 
 /// [`nst`](super::nst) between the dimensions of student and teacher over the tokens of a batch,
@@ -28,7 +28,7 @@ use crate::error::Result;
 ///
 /// # Numerics
 ///
-/// As [`nst`](super::nst).
+/// As [`nst`](super::nst); on a GPU gradients stay there.
 ///
 /// # Examples
 ///
@@ -40,12 +40,21 @@ use crate::error::Result;
 /// let student = array![[1.0f32, 1.0, 0.0], [0.0, 1.0, 2.0]];
 /// let teacher = array![[0.5f32, 1.0, 2.0], [0.5, -1.0, 1.0]];
 /// let (student, teacher) = (student.view().into(), teacher.view().into());
-/// let out = nst_gram(&Tokens { student, teacher, clip_of: &[0, 1] }, Gradients::Student)?;
+/// let out = nst_gram(&Tokens::new(student, teacher, &[0, 1]), Gradients::Student)?;
 /// assert!((out.value[0] - 2.0 / 45.0).abs() < 1e-7);
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn nst_gram(tokens: &Tokens<'_>, wanted: Gradients) -> Result<TokenOutput> {
-    let (width, width_teacher) = tokens.check("nst_gram")?;
+pub fn nst_gram<P: Selectivity>(
+    tokens: &Tokens<'_, P>,
+    wanted: Gradients,
+) -> Result<TokenOutput<P::Gradient>> {
+    tokens.check("nst_gram")?;
+    P::gram(tokens, wanted)
+}
+
+/// [`nst_gram`] of checked tokens on the host.
+pub(super) fn on_host(tokens: &Tokens<'_>, wanted: Gradients) -> TokenOutput {
+    let (width, width_teacher) = (tokens.student.width(), tokens.teacher.width());
     let (students, teachers) = (tokens.student.to_f32(), tokens.teacher.to_f32());
     let count = tokens.clip_of.len();
     let (value, mut grad_x, grad_y) = if count == 0 {
@@ -71,7 +80,7 @@ pub fn nst_gram(tokens: &Tokens<'_>, wanted: Gradients) -> Result<TokenOutput> {
         matrix(tokens.teacher.count(), width_teacher, rows)
     });
     let grad_student = matrix(count, width, grad_x);
-    Ok(TokenOutput { value: vec![value * count as f64], grad_student, grad_teacher })
+    TokenOutput { value: vec![value * count as f64], grad_student, grad_teacher }
 }
 
 /// A matrix of `rows` rows of `width`, turned: `(width, rows)`.

@@ -20,26 +20,28 @@ mod gauss;
 mod gram;
 mod poly;
 mod rows;
+mod selectivity;
 mod witness;
 
 pub use gauss::nst_gauss;
 pub use gram::nst_gram;
 pub use poly::nst_poly;
 pub use rows::nst;
-pub(crate) use rows::rows_on_host;
+pub use selectivity::Selectivity;
 
 use ndarray::Array2;
 
 use crate::error::{KernelError, Result};
+use crate::place::{Cloud, Host, Place};
 use crate::points::Points;
 
-/// Tokens of a batch, each beside the vector of its clip.
+/// Tokens of a batch, each beside the vector of its clip. `P` says where both lie.
 #[derive(Debug, Clone, Copy)]
-pub struct Tokens<'a> {
+pub struct Tokens<'a, P: Place = Host> {
     /// States of tokens: `(T, D)`.
-    pub student: Points<'a>,
+    pub student: P::Points<'a>,
     /// Vectors of clips: `(C, D')`.
-    pub teacher: Points<'a>,
+    pub teacher: P::Points<'a>,
     /// Row of `teacher` each token belongs to: `(T,)`.
     pub clip_of: &'a [usize],
 }
@@ -54,20 +56,27 @@ pub enum Gradients {
     Both,
 }
 
-/// Values and gradients over the tokens of a batch.
+/// Values and gradients over the tokens of a batch. `G` is a gradient where the tokens are.
 #[derive(Debug, Clone)]
-pub struct TokenOutput {
+pub struct TokenOutput<G = Array2<f32>> {
     /// One value a token, `(T,)`; [`nst_gram`] gives one for all, `(1,)`.
     pub value: Vec<f64>,
     /// Derivative of the sum of all values with respect to the student: `(T, D)`.
-    pub grad_student: Array2<f32>,
+    pub grad_student: G,
     /// Derivative with respect to the teacher, `(C, D')`, when [`Gradients::Both`] were asked for.
-    pub grad_teacher: Option<Array2<f32>>,
+    pub grad_teacher: Option<G>,
 }
 
-impl Tokens<'_> {
-    /// Refuses extents that disagree; returns `(D, D')`.
-    fn check(&self, op: &'static str) -> Result<(usize, usize)> {
+impl<'a> Tokens<'a> {
+    /// Tokens on the host.
+    pub fn new(student: Points<'a>, teacher: Points<'a>, clip_of: &'a [usize]) -> Self {
+        Self { student, teacher, clip_of }
+    }
+}
+
+impl<P: Place> Tokens<'_, P> {
+    /// Refuses extents that disagree.
+    fn check(&self, op: &'static str) -> Result<()> {
         for (name, points) in [("student", &self.student), ("teacher", &self.teacher)] {
             if points.width() == 0 {
                 let detail = format!("{name} has width 0, expected 1 or more");
@@ -84,12 +93,12 @@ impl Tokens<'_> {
                 let detail = format!("a token of clip {clip}, expected below {clips}");
                 Err(KernelError::shape(op, detail))
             }
-            None => Ok((self.student.width(), self.teacher.width())),
+            None => Ok(()),
         }
     }
 
     /// The tokens of each clip, in order.
-    fn of_clips(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn of_clips(&self) -> Vec<Vec<usize>> {
         let mut tokens = vec![vec![]; self.teacher.count()];
         for (token, &clip) in self.clip_of.iter().enumerate() {
             tokens[clip].push(token);

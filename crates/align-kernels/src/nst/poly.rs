@@ -3,7 +3,7 @@
 use cpu_math::parallel::map_tasks;
 use rayon::prelude::*;
 
-use super::{Gradients, TokenOutput, Tokens, matrix};
+use super::{Gradients, Selectivity, TokenOutput, Tokens, matrix};
 use crate::error::Result;
 use crate::vector::square_sum;
 
@@ -23,7 +23,7 @@ use crate::vector::square_sum;
 ///
 /// # Numerics
 ///
-/// Values are f64 throughout.
+/// Values are f64 throughout, on a GPU too.
 ///
 /// # Examples
 ///
@@ -33,12 +33,21 @@ use crate::vector::square_sum;
 ///
 /// let (student, teacher) = (array![[3.0f32, 1.0], [2.0, 0.0]], array![[1.0f32], [2.0]]);
 /// let (student, teacher) = (student.view().into(), teacher.view().into());
-/// let out = nst_poly(&Tokens { student, teacher, clip_of: &[1, 0] }, Gradients::Student)?;
+/// let out = nst_poly(&Tokens::new(student, teacher, &[1, 0]), Gradients::Student)?;
 /// assert_eq!(out.value, [1.0, 1.0]); // (5 - 4)^2 and (2 - 1)^2
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn nst_poly(tokens: &Tokens<'_>, wanted: Gradients) -> Result<TokenOutput> {
-    let (width, width_teacher) = tokens.check("nst_poly")?;
+pub fn nst_poly<P: Selectivity>(
+    tokens: &Tokens<'_, P>,
+    wanted: Gradients,
+) -> Result<TokenOutput<P::Gradient>> {
+    tokens.check("nst_poly")?;
+    P::poly(tokens, wanted)
+}
+
+/// [`nst_poly`] of checked tokens on the host.
+pub(super) fn on_host(tokens: &Tokens<'_>, wanted: Gradients) -> TokenOutput {
+    let (width, width_teacher) = (tokens.student.width(), tokens.teacher.width());
     let (students, teachers) = (tokens.student.to_f32(), tokens.teacher.to_f32());
     let mean = |row: &[f32]| square_sum(row) / row.len() as f64;
     let clips: Vec<f64> = teachers.par_chunks(width_teacher).map(mean).collect();
@@ -67,11 +76,7 @@ pub fn nst_poly(tokens: &Tokens<'_>, wanted: Gradients) -> Result<TokenOutput> {
         matrix(of_clips.len(), width_teacher, rows.concat())
     });
     let grad_student = matrix(tokens.clip_of.len(), width, grad_student);
-    Ok(TokenOutput {
-        value: gaps.iter().map(|gap| gap * gap).collect(),
-        grad_student,
-        grad_teacher,
-    })
+    TokenOutput { value: gaps.iter().map(|gap| gap * gap).collect(), grad_student, grad_teacher }
 }
 
 fn scale(out: &mut [f32], row: &[f32], factor: f64) {

@@ -4,8 +4,9 @@ use cpu_math::parallel::{map_tasks, rows_per_chunk};
 use ndarray::{Array2, s};
 use rayon::prelude::*;
 
+use super::Selectivity;
 use crate::error::Result;
-use crate::mmd::{Discrepancy, Item, Options, Output, check_sides, one_item};
+use crate::mmd::{Item, Options, Output, check_sides, one_item};
 use crate::ragged::Ragged;
 use crate::vector::{combine, dot, square_sum};
 
@@ -55,13 +56,13 @@ use crate::vector::{combine, dot, square_sum};
 /// assert!((out.value[0] - 1.0 / 45.0).abs() < 1e-7);
 /// # Ok::<(), align_kernels::KernelError>(())
 /// ```
-pub fn nst<P: Discrepancy>(x: &Ragged<'_, P>, y: &Ragged<'_, P>) -> Result<Output<P::Gradient>> {
+pub fn nst<P: Selectivity>(x: &Ragged<'_, P>, y: &Ragged<'_, P>) -> Result<Output<P::Gradient>> {
     check_sides("nst", x, y)?;
-    P::of_neurons(x, y)
+    P::of_rows(x, y)
 }
 
 /// [`nst`] of checked rows on the host.
-pub(crate) fn rows_on_host(x: &Ragged<'_>, y: &Ragged<'_>) -> Output {
+pub(super) fn on_host(x: &Ragged<'_>, y: &Ragged<'_>) -> Output {
     let width = x.points().width();
     let (rows_x, rows_y) = (x.points().to_f32(), y.points().to_f32());
     let item = |k: usize| {

@@ -306,8 +306,7 @@ fn extents_that_disagree_are_refused() {
             (&none, &teacher, &[0, 1], "student has width 0, expected 1 or more"),
             (&student, &none, &[0, 1], "teacher has width 0, expected 1 or more"),
         ] {
-            let tokens =
-                Tokens { student: student.view().into(), teacher: teacher.view().into(), clip_of };
+            let tokens = Tokens::new(student.view().into(), teacher.view().into(), clip_of);
             let error = form(&tokens, Gradients::Student).unwrap_err();
             assert_eq!(
                 (error.kind(), error.to_string()),
@@ -315,8 +314,7 @@ fn extents_that_disagree_are_refused() {
             );
         }
     }
-    let tokens =
-        Tokens { student: student.view().into(), teacher: teacher.view().into(), clip_of: &[0, 1] };
+    let tokens = Tokens::new(student.view().into(), teacher.view().into(), &[0, 1]);
     let error = nst_gauss(&tokens, 0.0, Gradients::Student).unwrap_err();
     let text = "nst_gauss: bandwidth is 0, expected 1e-15 to 1e15 (hint: 1 is what was published)";
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Option, text));

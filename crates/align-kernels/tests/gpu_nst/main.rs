@@ -12,3 +12,4 @@ mod batch;
 #[path = "../gpu/device.rs"]
 mod device;
 mod rows;
+mod tokens;

@@ -23,7 +23,6 @@ use self::items::Item;
 use self::stages::Shape;
 use super::Gpu;
 use super::clouds::Clouds;
-use super::nst;
 use super::session::{Session, extent};
 use crate::error::Result;
 use crate::mmd::{Discrepancy, Options, Output, Route};
@@ -46,10 +45,6 @@ impl Discrepancy for Gpu {
 
     fn squared_distances(x: &Ragged<'_, Gpu>, y: &Ragged<'_, Gpu>) -> Result<Vec<f64>> {
         bandwidth::squared_distances(x, y)
-    }
-
-    fn of_neurons(x: &Ragged<'_, Gpu>, y: &Ragged<'_, Gpu>) -> Result<Output<DeviceBuffer<f32>>> {
-        nst::of_rows(x, y)
     }
 }
 

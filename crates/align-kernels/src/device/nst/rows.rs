@@ -4,6 +4,7 @@ use gpu_math::Element;
 use gpu_runtime::{DeviceBuffer, Launch, args};
 use half::bf16;
 
+use super::Buffer;
 use crate::device::Gpu;
 use crate::device::clouds::{Clouds, Form, Rows};
 use crate::device::mmd::Launched;
@@ -18,46 +19,54 @@ use crate::registry::{NST_THROUGH_NORM, NST_UNIT_ROWS};
 const ALIGNMENT: usize = 8;
 
 /// Values and gradients of checked rows.
-pub(in crate::device) fn of_rows(
-    x: &Ragged<'_, Gpu>,
-    y: &Ragged<'_, Gpu>,
-) -> Result<Output<DeviceBuffer<f32>>> {
+pub(super) fn run(x: &Ragged<'_, Gpu>, y: &Ragged<'_, Gpu>) -> Result<Output<Buffer>> {
     let session = Session::begin("nst", x.points(), y.points())?;
     session.finish(|| {
-        let width = x.points().width();
-        if width == 0 {
+        if x.points().width() == 0 {
             let value = vec![0.0; x.items()];
             return Ok(Output { value, grad_x: session.room(0)?, grad_y: session.room(0)? });
         }
-        let clouds = Clouds::compact(&session, x.points(), y.points())?;
-        match clouds.form {
-            Form::F32 => of_form::<f32>(session, &clouds, x.offsets(), y.offsets()),
-            Form::BF16 => of_form::<bf16>(session, &clouds, x.offsets(), y.offsets()),
-        }
+        compare(&session, x, y, |_| Ok(())).map(|(output, ())| output)
     })
 }
 
-fn of_form<T: Element>(
-    session: Session<'_>,
+/// The same, with what is to be done with the gradients before the host waits for values.
+pub(super) fn compare<R>(
+    session: &Session<'_>,
+    x: &Ragged<'_, Gpu>,
+    y: &Ragged<'_, Gpu>,
+    then: impl FnOnce(&[Buffer; 2]) -> Result<R>,
+) -> Result<(Output<Buffer>, R)> {
+    let clouds = Clouds::compact(session, x.points(), y.points())?;
+    let offsets = [x.offsets(), y.offsets()];
+    match clouds.form {
+        Form::F32 => of_form::<f32, R>(session, &clouds, offsets, then),
+        Form::BF16 => of_form::<bf16, R>(session, &clouds, offsets, then),
+    }
+}
+
+fn of_form<T: Element, R>(
+    session: &Session<'_>,
     clouds: &Clouds<'_>,
-    x_offsets: &[usize],
-    y_offsets: &[usize],
-) -> Result<Output<DeviceBuffer<f32>>>
+    offsets: [&[usize]; 2],
+    then: impl FnOnce(&[Buffer; 2]) -> Result<R>,
+) -> Result<(Output<Buffer>, R)>
 where
     for<'b> DeviceValues<'b>: From<&'b DeviceBuffer<T>>,
 {
     let units = [
-        Units::<T>::new(&session, clouds, &clouds.x)?,
-        Units::<T>::new(&session, clouds, &clouds.y)?,
+        Units::<T>::new(session, clouds, &clouds.x)?,
+        Units::<T>::new(session, clouds, &clouds.y)?,
     ];
-    let x = Ragged::on_device(units[0].points(&session)?, x_offsets)?;
-    let y = Ragged::on_device(units[1].points(&session)?, y_offsets)?;
+    let x = Ragged::on_device(units[0].points(session)?, offsets[0])?;
+    let y = Ragged::on_device(units[1].points(session)?, offsets[1])?;
     let options = Options::polynomial(2, 0.0);
-    let launched = Launched::new(session, &x, &y, &options)?;
+    let launched = Launched::new(*session, &x, &y, &options)?;
     for (units, grad) in units.iter().zip(&launched.grads) {
-        units.through_norm(&session, grad)?;
+        units.through_norm(session, grad)?;
     }
-    launched.output()
+    let rest = then(&launched.grads)?;
+    Ok((launched.output()?, rest))
 }
 
 /// Rows of length 1, with the lengths they had.

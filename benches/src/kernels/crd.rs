@@ -1,5 +1,6 @@
 //! CRD against memory banks: the loss of both directions, gradients, and the banks' update.
 
+use align_kernels::Points;
 use align_kernels::crd::{Bank, Crd as Output, MemoryBank};
 use align_kernels::reference::crd::contrast;
 use anyhow::bail;
@@ -79,7 +80,8 @@ impl CrdWork {
 
 impl Work for CrdWork {
     fn run(&mut self) -> anyhow::Result<()> {
-        let (student, teacher) = (self.student.view().into(), self.teacher.view().into());
+        let [student, teacher] =
+            [&self.student, &self.teacher].map(|rows| Points::from(rows.view()));
         self.output = Some(self.banks.loss(student, teacher, &self.rows, TEMPERATURE)?);
         self.banks.update(&self.own, student, teacher, MOMENTUM)?;
         self.runs += 1;

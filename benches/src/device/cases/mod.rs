@@ -15,6 +15,7 @@
 
 mod case;
 mod clouds;
+mod crd;
 mod pairwise_cost;
 pub mod shapes;
 mod sinkhorn;
@@ -22,7 +23,7 @@ mod sinkhorn;
 pub use case::{Case, Fraction, Ideal, Prediction, Run, Work};
 
 /// Cases of each operation, in the order in which a card with little time takes them.
-const OPERATIONS: &[&[Case]] = &[sinkhorn::CASES, pairwise_cost::CASES];
+const OPERATIONS: &[&[Case]] = &[sinkhorn::CASES, pairwise_cost::CASES, crd::CASES];
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = &'static Case> {

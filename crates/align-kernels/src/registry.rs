@@ -75,6 +75,7 @@ registry! {
     FINISH = "sinkhorn", "gradient_finish_v1_f32";
     DIVIDE = "sinkhorn", "divide_rows_v1_f32";
     AVERAGE = "sinkhorn", "sinkhorn_average_v1_f32";
+    WEIGH = "sinkhorn", "weigh_plans_v1_f32";
     GEOMLOSS = "sinkhorn", "sinkhorn_geomloss_v2_resident_f32";
     BOXES = "sinkhorn", "cloud_boxes_v1";
     DIAMETERS = "sinkhorn", "pair_diameters_v1_f64";

@@ -60,7 +60,7 @@ mod sinkhorn;
 pub use crd::DeviceTable;
 pub use gpu_math::Precision;
 pub use points::{DevicePoints, DeviceValues};
-pub use sinkhorn::DeviceGradients;
+pub use sinkhorn::{DeviceCostGradients, DeviceCosts, DeviceGradients};
 
 use gpu_runtime::DeviceBuffer;
 

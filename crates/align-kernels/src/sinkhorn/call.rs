@@ -1,6 +1,7 @@
 //! A checked call, for a path that solves elsewhere and brings back numbers.
 
 use super::checks::{check_saved, check_sides, check_upstream};
+use super::given::Given;
 use super::options::Options;
 use super::output::{Output, OwnTrace, Trace};
 use super::side::{masses, weights_of};
@@ -68,6 +69,21 @@ impl<'a> Call<'a> {
             })?;
         }
         Ok(call)
+    }
+
+    /// Problems whose costs are given, one by one.
+    pub fn given(
+        (rows, columns): (&'a [usize], &'a [usize]),
+        given: &Given,
+        options: &'a Options,
+    ) -> Self {
+        let items = |offsets, weights: &[f32]| Items {
+            offsets,
+            weights: weights.to_vec(),
+            mass: masses(weights, offsets),
+        };
+        let (x, y) = (items(rows, &given.a), items(columns, &given.b));
+        Self { options, x, y, rho: options.rho().unwrap_or(f64::INFINITY) }
     }
 
     pub fn pairs(&self) -> usize {

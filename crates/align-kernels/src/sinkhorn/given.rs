@@ -2,6 +2,7 @@
 
 use cpu_math::parallel::map_tasks;
 
+use super::checks::check_upstream;
 use super::gradient::pack;
 use super::lanes::{LANES, flat, flat_mut, vectors, with_matrices};
 use super::options::{Cost, Mode, Options};
@@ -32,7 +33,7 @@ pub struct CostGradients {
 ///
 /// | argument | shape | meaning |
 /// |---|---|---|
-/// | `costs` | `(N_k, M_k)` row-major, packed | one matrix a pair; `+inf` forbids |
+/// | `costs` | `(N_k, M_k)` row-major, packed | `&[f32]` or `DeviceCosts`, one matrix a pair; `+inf` forbids |
 /// | `rows` | `(B + 1,)` | where the rows of each pair start, from 0: `cu_seqlens` |
 /// | `columns` | `(B + 1,)` | likewise of the columns |
 /// | `weights` | `(rows[B],)`, `(columns[B],)` | uniform unless given |
@@ -46,40 +47,115 @@ pub struct CostGradients {
 ///
 /// # Numerics
 ///
-/// As [`sinkhorn`](super::sinkhorn). Entries at points of weight 0 are not read.
-pub fn sinkhorn_cost(
-    costs: &[f32],
+/// As [`sinkhorn`](super::sinkhorn). Entries at points of weight 0 have no influence. On a GPU the costs
+/// are copied once, and gradients by them stay there.
+pub fn sinkhorn_cost<C: GivenCosts>(
+    costs: C,
     (rows, columns): (&[usize], &[usize]),
     weights: Weights<'_>,
     options: &Options,
     upstream: Option<&[f32]>,
-) -> Result<(Output, Option<CostGradients>)> {
-    options.check()?;
-    let schedule = schedule(options)?;
-    check_offsets("rows", rows)?;
-    check_offsets("columns", columns)?;
+) -> Result<(Output, Option<C::Gradients>)> {
+    costs.transport((rows, columns), weights, options, upstream)
+}
+
+/// Costs that transport can be solved for: `&[f32]`, or `DeviceCosts`.
+pub trait GivenCosts: sealed::Sealed {
+    /// Gradients by what problems were made of: [`CostGradients`], or `DeviceCostGradients`.
+    type Gradients;
+
+    /// [`sinkhorn_cost`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn transport(
+        self,
+        offsets: (&[usize], &[usize]),
+        weights: Weights<'_>,
+        options: &Options,
+        upstream: Option<&[f32]>,
+    ) -> Result<(Output, Option<Self::Gradients>)>;
+}
+
+/// Keeps the list of costs closed.
+pub(crate) mod sealed {
+    /// Costs in a place of this crate.
+    pub trait Sealed {}
+
+    impl Sealed for &[f32] {}
+}
+
+/// A checked call with given costs.
+pub(crate) struct Given {
+    /// Temperatures of GeomLoss's schedule; none at one temperature.
+    pub schedule: Vec<f64>,
+    /// Where the costs of each pair start, and where the last ones end.
+    pub starts: Vec<usize>,
+    pub a: Vec<f32>,
+    pub b: Vec<f32>,
+}
+
+impl Given {
+    /// `count` is that of the costs.
+    pub fn new(
+        count: usize,
+        (rows, columns): (&[usize], &[usize]),
+        weights: Weights<'_>,
+        options: &Options,
+        upstream: Option<&[f32]>,
+    ) -> Result<Self> {
+        options.check()?;
+        let schedule = schedule(options)?;
+        check_offsets("rows", rows)?;
+        check_offsets("columns", columns)?;
+        let pairs = rows.len() - 1;
+        if columns.len() != rows.len() {
+            let detail = format!("columns has {} pairs, expected {pairs}", columns.len() - 1);
+            return Err(KernelError::shape("sinkhorn", detail));
+        }
+        if let Some(upstream) = upstream {
+            check_upstream(upstream, pairs)?;
+        }
+        let mut starts = vec![0];
+        for k in 0..pairs {
+            starts.push(starts[k] + (rows[k + 1] - rows[k]) * (columns[k + 1] - columns[k]));
+        }
+        if count != starts[pairs] {
+            let detail = format!("costs has {count} values, expected {}", starts[pairs]);
+            return Err(KernelError::shape("sinkhorn", detail));
+        }
+        let a = weights_of("rows", weights.a, rows)?;
+        let b = weights_of("columns", weights.b, columns)?;
+        Ok(Self { schedule, starts, a, b })
+    }
+}
+
+impl GivenCosts for &[f32] {
+    type Gradients = CostGradients;
+
+    fn transport(
+        self,
+        offsets: (&[usize], &[usize]),
+        weights: Weights<'_>,
+        options: &Options,
+        upstream: Option<&[f32]>,
+    ) -> Result<(Output, Option<CostGradients>)> {
+        let given = Given::new(self.len(), offsets, weights, options, upstream)?;
+        Ok(on_host(self, offsets, &given, options, upstream))
+    }
+}
+
+fn on_host(
+    costs: &[f32],
+    (rows, columns): (&[usize], &[usize]),
+    given: &Given,
+    options: &Options,
+    upstream: Option<&[f32]>,
+) -> (Output, Option<CostGradients>) {
+    let Given { schedule, starts, a, b } = given;
     let pairs = rows.len() - 1;
-    if columns.len() != rows.len() {
-        let detail = format!("columns has {} pairs, expected {pairs}", columns.len() - 1);
-        return Err(KernelError::shape("sinkhorn", detail));
-    }
-    if let Some(upstream) = upstream
-        && upstream.len() != pairs
-    {
-        let detail =
-            format!("upstream has {} weights, expected one a pair, {pairs}", upstream.len());
-        return Err(KernelError::shape("sinkhorn", detail));
-    }
-    let mut starts = vec![0];
-    for k in 0..pairs {
-        starts.push(starts[k] + (rows[k + 1] - rows[k]) * (columns[k + 1] - columns[k]));
-    }
-    if costs.len() != starts[pairs] {
-        let detail = format!("costs has {} values, expected {}", costs.len(), starts[pairs]);
-        return Err(KernelError::shape("sinkhorn", detail));
-    }
-    let (a, b) = (weights_of("rows", weights.a, rows)?, weights_of("columns", weights.b, columns)?);
-    let (mass_a, mass_b) = (masses(&a, rows), masses(&b, columns));
+    let (mass_a, mass_b) = (masses(a, rows), masses(b, columns));
     // The power of the distance is used up; its gradient is by the cost itself.
     let plain = Options { cost: Cost::SqEuclidean, ..*options };
     let results = map_tasks(pairs, |k| {
@@ -99,7 +175,7 @@ pub fn sinkhorn_cost(
                 }
             }
             let problem = Problem::new(cost, a, b, options.rho());
-            let solved = solve(&problem, options, &schedule, tile);
+            let solved = solve(&problem, options, schedule, tile);
             let share = if solved.before.is_some() { 0.5 } else { 1.0 };
             let weight = upstream.map(|upstream| share * upstream[k]);
             finish(&problem, &solved, &plain, None, weight, tile, |_, g, _, _| {
@@ -128,7 +204,7 @@ pub fn sinkhorn_cost(
             eps: results.iter().zip(upstream).map(eps).sum(),
         }
     });
-    Ok((pack(results.into_iter().map(|(result, _)| result).collect()), gradients))
+    (pack(results.into_iter().map(|(result, _)| result).collect()), gradients)
 }
 
 /// Temperatures of GeomLoss's schedule; none at one temperature. Refuses what needs points.

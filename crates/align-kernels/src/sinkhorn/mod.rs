@@ -73,7 +73,7 @@ mod tests;
 mod transport;
 mod weights;
 
-pub use given::{CostGradients, sinkhorn_cost};
+pub use given::{CostGradients, GivenCosts, sinkhorn_cost};
 pub use options::{Acceleration, Cost, Fixed, GeomLoss, Mode, Options, Pairing};
 pub use output::{Gradients, Output};
 pub use transport::Transport;
@@ -83,6 +83,8 @@ pub use weights::Weights;
 pub(crate) use call::{Call, Found};
 pub(crate) use checks::check_sides;
 pub(crate) use cost_matrices::cost_matrices;
+#[cfg(feature = "cuda")]
+pub(crate) use given::{Given, sealed as costs};
 #[cfg(feature = "cuda")]
 pub(crate) use output::OwnTrace;
 

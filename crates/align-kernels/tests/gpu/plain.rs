@@ -35,17 +35,25 @@ pub struct Problem<'a> {
 impl Problem<'_> {
     /// Potentials after some iterations, columns first.
     pub fn solve(&self, iterations: usize) -> (Vec<f32>, Vec<f32>) {
-        let (n, m) = (self.a.len(), self.b.len());
-        let (mut f, mut g) = (vec![0f32; n], vec![0f32; m]);
+        let m = self.b.len();
+        let (mut f, mut g) = (vec![0f32; self.a.len()], vec![0f32; m]);
         for _ in 0..iterations {
             for j in (0..m).filter(|&j| self.b[j] != 0.0) {
                 g[j] = self.softmin(self.a, |i| f[i] - self.cost[i * m + j]);
             }
-            for i in (0..n).filter(|&i| self.a[i] != 0.0) {
-                f[i] = self.softmin(self.b, |j| g[j] - self.cost[i * m + j]);
-            }
+            f = self.rows_after(&g);
         }
         (f, g)
+    }
+
+    /// Row potentials after an update from `g`.
+    pub fn rows_after(&self, g: &[f32]) -> Vec<f32> {
+        let m = self.b.len();
+        let row = |i: usize| match self.a[i] {
+            0.0 => 0.0,
+            _ => self.softmin(self.b, |j| g[j] - self.cost[i * m + j]),
+        };
+        (0..self.a.len()).map(row).collect()
     }
 
     fn softmin(&self, weights: &[f32], gap: impl Fn(usize) -> f32) -> f32 {

@@ -67,8 +67,8 @@ impl Pair<'_> {
         let (mut by_x, mut by_y) = (vec![0.0; x.len()], vec![0.0; y.len()]);
         for (k, &c) in cost.iter().enumerate() {
             let (i, j) = (k / m, k % m);
-            self.pull(&mut by_x, (x, i), (y, j), plan(&f, &before_g, k), c);
-            self.pull(&mut by_y, (y, j), (x, i), plan(&before_f, &g, k), c);
+            pull(self.kind, &mut by_x, (x, i), (y, j), plan(&f, &before_g, k), c);
+            pull(self.kind, &mut by_y, (y, j), (x, i), plan(&before_f, &g, k), c);
         }
         let earned = |w: &[f32], h: &[f32]| -> f32 {
             let one = |h: f32| match self.rho {
@@ -80,39 +80,39 @@ impl Pair<'_> {
         let value = earned(a, &f) + earned(b, &g);
         Annealed { f, g, value, by_x, by_y }
     }
+}
 
-    /// Adds `p dC / d own_i`.
-    fn pull(
-        &self,
-        grad: &mut [f32],
-        (own, i): (ArrayView2<'_, f32>, usize),
-        (other, j): (ArrayView2<'_, f32>, usize),
-        p: f32,
-        cost: f32,
-    ) {
-        if p == 0.0 {
-            return;
+/// Adds `p dC / d own_i`.
+pub fn pull(
+    kind: Cost,
+    grad: &mut [f32],
+    (own, i): (ArrayView2<'_, f32>, usize),
+    (other, j): (ArrayView2<'_, f32>, usize),
+    p: f32,
+    cost: f32,
+) {
+    if p == 0.0 {
+        return;
+    }
+    let (u, v, width) = (own.row(i), other.row(j), own.ncols());
+    let out = &mut grad[i * width..(i + 1) * width];
+    match kind {
+        Cost::SqEuclidean => {
+            for d in 0..width {
+                out[d] += p * (u[d] - v[d]);
+            }
         }
-        let (u, v, width) = (own.row(i), other.row(j), own.ncols());
-        let out = &mut grad[i * width..(i + 1) * width];
-        match self.kind {
-            Cost::SqEuclidean => {
-                for d in 0..width {
-                    out[d] += p * (u[d] - v[d]);
-                }
+        Cost::Euclidean if cost <= 1e-4 => {}
+        Cost::Euclidean => {
+            for d in 0..width {
+                out[d] += p / cost * (u[d] - v[d]);
             }
-            Cost::Euclidean if cost <= 1e-4 => {}
-            Cost::Euclidean => {
-                for d in 0..width {
-                    out[d] += p / cost * (u[d] - v[d]);
-                }
-            }
-            Cost::Cosine => {
-                let (long, wide) = (u.dot(&u).sqrt(), v.dot(&v).sqrt());
-                let cosine = u.dot(&v) / (long * wide);
-                for d in 0..width {
-                    out[d] -= p / long * (v[d] / wide - cosine * u[d] / long);
-                }
+        }
+        Cost::Cosine => {
+            let (long, wide) = (u.dot(&u).sqrt(), v.dot(&v).sqrt());
+            let cosine = u.dot(&v) / (long * wide);
+            for d in 0..width {
+                out[d] -= p / long * (v[d] / wide - cosine * u[d] / long);
             }
         }
     }

@@ -60,6 +60,6 @@ fn every_mode_is_that_of_the_host() {
         check(&case);
     }
     for case in all([&FEW_X, &FEW_Y], 9, Pairing::AllPairs) {
-        check(&case.of_form(Form::Half));
+        check(&case.of_form(Form::OddHalf));
     }
 }

@@ -11,7 +11,14 @@ mod batch;
 mod case;
 #[path = "../gpu/device.rs"]
 mod device;
+mod divergence;
+mod given;
 mod host;
+#[path = "../gpu_geomloss/looped.rs"]
+#[expect(dead_code, reason = "the loop itself is for the other program")]
+mod looped;
 #[path = "../gpu/plain.rs"]
 #[expect(dead_code, reason = "some helpers are for the other program")]
 mod plain;
+mod projections;
+mod wasserstein;

@@ -27,16 +27,25 @@ pub(super) enum Iterations {
 
 /// Solves every pair of a layout, all of which have mass.
 pub(super) fn solve(problem: &Problem<'_>, cost: &Buffer, fixed: &Fixed) -> Result<Reached> {
+    solve_but(problem, cost, fixed, &vec![0; problem.layout.pairs.len()])
+}
+
+/// Solves all pairs but those that are done from the start: flags of 1.
+pub(super) fn solve_but(
+    problem: &Problem<'_>,
+    cost: &Buffer,
+    fixed: &Fixed,
+    is_done: &[u32],
+) -> Result<Reached> {
     let session = &problem.session;
-    let is_done = vec![0u32; problem.layout.pairs.len()];
     let mut f = session.zeros(problem.len(Side::Rows))?;
     let mut g = session.zeros(problem.len(Side::Columns))?;
     let mut next = session.zeros(problem.len(Side::Columns))?;
     let mut error = session.room(is_done.len())?;
-    let (done, iterations) = (session.send(&is_done)?, session.zeros(is_done.len())?);
+    let (done, iterations) = (session.send(is_done)?, session.zeros(is_done.len())?);
     let mut progress = Progress { done, iterations };
     let all_done = |flags: &[u32]| flags.iter().all(|&flag| flag != 0);
-    if fixed.max_iters > 0 {
+    if fixed.max_iters > 0 && !all_done(is_done) {
         let updates = Updates::new(problem, cost)?;
         updates.columns(&f, &mut g, None)?;
         for round in 1..=fixed.max_iters {

@@ -6,6 +6,7 @@
 
 mod annealed;
 mod geomloss;
+mod given;
 mod gradient;
 mod half_gradient;
 mod iterate;
@@ -21,6 +22,7 @@ mod slopes;
 mod tasks;
 mod updates;
 
+pub use given::{DeviceCostGradients, DeviceCosts};
 pub use gradient::DeviceGradients;
 
 use self::geomloss::Course;

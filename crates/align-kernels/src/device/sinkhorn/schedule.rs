@@ -22,6 +22,11 @@ pub(super) struct Schedules {
 }
 
 impl Schedules {
+    /// One list for all pairs.
+    pub fn one(list: Vec<f64>) -> Self {
+        Self { lists: vec![list], are_own: false }
+    }
+
     /// Without a diameter the host waits for those of all pairs: how many steps there are depends on
     /// them.
     pub fn new(

@@ -16,9 +16,14 @@ fn given_costs_solve_as_their_points_do_and_their_gradient_is_the_plan() {
             geomloss.diameter = Some(1.5);
         }
         let want = one(&x, &y, &options);
-        let (got, grads) =
-            sinkhorn_cost(&costs, (&[0, 5], &[0, 18]), Weights::default(), &options, Some(&[1.0]))
-                .unwrap();
+        let (got, grads) = sinkhorn_cost(
+            &costs[..],
+            (&[0, 5], &[0, 18]),
+            Weights::default(),
+            &options,
+            Some(&[1.0]),
+        )
+        .unwrap();
         assert!((got.value[0] - want.value[0]).abs() < 1e-6);
         close(&got.plan, &wide_slice(&want.plan), 1e-5, "plan");
         let grads = grads.unwrap();
@@ -36,7 +41,7 @@ fn forbidden_and_massless_entries_carry_nothing() {
     let costs = [0.0, inf, f32::NAN, inf, 0.0, f32::NAN];
     let weights = Weights { a: None, b: Some(&[0.5, 0.5, 0.0]) };
     let options = Options { plan: true, ..fixed(0.1) };
-    let (got, _) = sinkhorn_cost(&costs, (&[0, 2], &[0, 3]), weights, &options, None).unwrap();
+    let (got, _) = sinkhorn_cost(&costs[..], (&[0, 2], &[0, 3]), weights, &options, None).unwrap();
     close(&got.plan, &[0.5, 0.0, 0.0, 0.0, 0.5, 0.0], 1e-6, "plan");
 }
 

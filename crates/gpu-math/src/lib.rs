@@ -22,6 +22,7 @@
 //! ```
 
 mod error;
+mod mapped;
 mod matmul;
 mod matrix;
 mod products;

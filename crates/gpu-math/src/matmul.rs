@@ -3,10 +3,11 @@
 use gpu_runtime::{Arg, DeviceBuffer, Launch, Stream, args};
 
 use crate::error::{MathError, Result};
+use crate::mapped;
 use crate::matrix::{Element, Matrix, MatrixMut};
 use crate::products::{Precision, Products};
 use crate::registry::SUM;
-use crate::rungs::Wish;
+use crate::rungs::{MAPPED_BF16, Wish};
 
 /// Matrices of a batch, at most: CTAs of a grid along z.
 const MOST_ITEMS: usize = 65535;
@@ -67,6 +68,8 @@ pub fn matmul<T: Element, C: Element>(
         is_bf16: T::IS_BF16,
         may_round: products.precision() == Precision::Tf32,
         is_aligned: a.is_aligned() && b.is_aligned(),
+        both_turned: a.is_turned && b.is_turned,
+        is_hopper: products.is_hopper(),
     };
     let rung = wish.rung();
     let (splits, depth) = wish.splits(rung);
@@ -101,11 +104,11 @@ pub fn matmul<T: Element, C: Element>(
 }
 
 /// Where a product goes: `out`, or the workspace of partial sums.
-struct Place<'a> {
-    values: Arg<'a>,
-    stride: usize,
-    step: usize,
-    is_bf16: bool,
+pub(crate) struct Place<'a> {
+    pub values: Arg<'a>,
+    pub stride: usize,
+    pub step: usize,
+    pub is_bf16: bool,
 }
 
 /// One launch over all tiles, items and splits.
@@ -119,10 +122,15 @@ fn multiply<T: Element>(
     (splits, depth): (usize, usize),
 ) -> Result<()> {
     let (rung, [m, n, k]) = (wish.rung(), wish.extents);
-    let tiles = m.div_ceil(rung.tile) as u64 * n.div_ceil(rung.tile) as u64;
-    if tiles > MOST_TILES {
-        let detail = format!("{tiles} tiles of an output of {m} x {n}, expected below 2^31");
+    let [rows, columns] = rung.tile;
+    let tiles = m.div_ceil(rows) as u64 * n.div_ceil(columns) as u64;
+    if tiles.saturating_mul((wish.items * splits) as u64) > MOST_TILES {
+        let items = wish.items;
+        let detail = format!("{tiles} tiles of {items} outputs of {m} x {n}, expected below 2^31");
         return Err(MathError::shape("matmul", detail).hint("multiply parts of the output"));
+    }
+    if *rung == MAPPED_BF16 {
+        return mapped::multiply(products, stream, wish, (a, b), place, scale, (splits, depth));
     }
     let grid = [tiles as u32, 1, (wish.items * splits) as u32];
     let launch = Launch::new(grid, [rung.threads, 1, 1]).dynamic_shared(rung.shared);

@@ -1,7 +1,7 @@
 //! Matrices in device memory, borrowed.
 
 use bytemuck::Pod;
-use gpu_runtime::{BlasElement, DeviceSlice, DeviceSliceMut};
+use gpu_runtime::{BlasElement, DeviceSlice, DeviceSliceMut, MapElement};
 use half::bf16;
 
 use crate::error::{MathError, Result};
@@ -13,7 +13,7 @@ const MOST: usize = 1 << 30;
 const PIECE: usize = 16;
 
 /// What matrices are made of: f32 or bf16. No other type implements this.
-pub trait Element: Pod + BlasElement + sealed::Sealed {}
+pub trait Element: Pod + BlasElement + MapElement + sealed::Sealed {}
 
 pub(crate) mod sealed {
     /// What the kernels must know of an element.

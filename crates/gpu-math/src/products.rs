@@ -49,6 +49,12 @@ impl Products {
         &self.device
     }
 
+    /// Whether the device runs what is made for compute capability 9.0.
+    pub(crate) fn is_hopper(&self) -> bool {
+        let capability = self.device.facts().compute_capability;
+        (capability.major, capability.minor) == (9, 0)
+    }
+
     /// The kernel on this device, assembled where it is not yet, and allowed its dynamic shared memory.
     pub(crate) fn kernel(&self, variant: &Variant, shared: u32) -> Result<&Kernel> {
         let at = KERNELS.iter().position(|known| known.name == variant.name);

@@ -33,6 +33,7 @@ registry! {
     WIDE_F32 = "matmul", "matmul_v2_tile_f32";
     MMA_TF32 = "matmul", "matmul_v2_mma_tf32";
     MMA_BF16 = "matmul", "matmul_v2_mma_bf16";
+    WGMMA_BF16 = "matmul", "matmul_v3_wgmma_bf16";
     SUM = "matmul", "matmul_sum_v1_f32";
 }
 

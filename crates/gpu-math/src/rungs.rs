@@ -3,7 +3,7 @@
 //! Both follow from extents, types and addresses alone, not from the device's size: a product has
 //! the same bits on every card that takes the same kernel.
 
-use crate::registry::{MMA_BF16, MMA_TF32, TILE_BF16, TILE_F32, Variant, WIDE_F32};
+use crate::registry::{MMA_BF16, MMA_TF32, TILE_BF16, TILE_F32, Variant, WGMMA_BF16, WIDE_F32};
 
 /// CTAs that a product should have, so that most of a card is at work.
 const CTAS: usize = 128;
@@ -17,7 +17,7 @@ const SMALL: usize = 64;
 pub(crate) struct Rung {
     pub variant: Variant,
     /// Rows and columns of a tile.
-    pub tile: usize,
+    pub tile: [usize; 2],
     /// Terms of a chunk.
     pub chunk: usize,
     pub threads: u32,
@@ -28,15 +28,36 @@ pub(crate) struct Rung {
 }
 
 const SMALL_F32: Rung =
-    Rung { variant: TILE_F32, tile: 64, chunk: 16, threads: 256, shared: 0, narrows: true };
+    Rung { variant: TILE_F32, tile: [64, 64], chunk: 16, threads: 256, shared: 0, narrows: true };
 const LARGE_F32: Rung =
-    Rung { variant: WIDE_F32, tile: 128, chunk: 16, threads: 256, shared: 0, narrows: true };
-const ROUNDED_F32: Rung =
-    Rung { variant: MMA_TF32, tile: 128, chunk: 16, threads: 128, shared: 65536, narrows: false };
+    Rung { variant: WIDE_F32, tile: [128, 128], chunk: 16, threads: 256, shared: 0, narrows: true };
+const ROUNDED_F32: Rung = Rung {
+    variant: MMA_TF32,
+    tile: [128, 128],
+    chunk: 16,
+    threads: 128,
+    shared: 65536,
+    narrows: false,
+};
 const ANY_BF16: Rung =
-    Rung { variant: TILE_BF16, tile: 64, chunk: 32, threads: 128, shared: 0, narrows: true };
-const ALIGNED_BF16: Rung =
-    Rung { variant: MMA_BF16, tile: 128, chunk: 32, threads: 128, shared: 65536, narrows: true };
+    Rung { variant: TILE_BF16, tile: [64, 64], chunk: 32, threads: 128, shared: 0, narrows: true };
+const ALIGNED_BF16: Rung = Rung {
+    variant: MMA_BF16,
+    tile: [128, 128],
+    chunk: 32,
+    threads: 128,
+    shared: 65536,
+    narrows: true,
+};
+/// On Hopper alone: operands come by tensor maps.
+pub(crate) const MAPPED_BF16: Rung = Rung {
+    variant: WGMMA_BF16,
+    tile: [128, 256],
+    chunk: 64,
+    threads: 384,
+    shared: 231_488,
+    narrows: true,
+};
 
 /// What the choice depends on.
 #[derive(Debug, Clone, Copy)]
@@ -50,13 +71,21 @@ pub(crate) struct Wish {
     pub may_round: bool,
     /// Whether every row of both operands starts at a multiple of 16 bytes.
     pub is_aligned: bool,
+    /// Whether both operands are stored as their transposes.
+    pub both_turned: bool,
+    /// Whether the device runs what is made for compute capability 9.0.
+    pub is_hopper: bool,
 }
 
 impl Wish {
     /// The fastest kernel that takes the product.
     pub fn rung(&self) -> &'static Rung {
-        let [m, n, _] = self.extents;
+        let [m, n, k] = self.extents;
+        let [rows, columns] = MAPPED_BF16.tile;
+        let is_mapped = self.is_hopper && !self.both_turned && k > 0;
         match (self.is_bf16, self.is_aligned) {
+            // Half a tile at least in both directions.
+            (true, true) if is_mapped && 2 * m > rows && 2 * n > columns => &MAPPED_BF16,
             (true, true) => &ALIGNED_BF16,
             (true, false) => &ANY_BF16,
             (false, true) if self.may_round => &ROUNDED_F32,
@@ -69,7 +98,8 @@ impl Wish {
     pub fn splits(&self, rung: &Rung) -> (usize, usize) {
         let [m, n, k] = self.extents;
         // Extents are below 2^30.
-        let tiles = (m.div_ceil(rung.tile) * n.div_ceil(rung.tile)).saturating_mul(self.items);
+        let [rows, columns] = rung.tile;
+        let tiles = (m.div_ceil(rows) * n.div_ceil(columns)).saturating_mul(self.items);
         let splits = (CTAS / tiles.max(1)).min(k / LEAST_DEPTH);
         if splits < 2 {
             return (1, k);
@@ -84,7 +114,15 @@ mod tests {
     use super::*;
 
     fn wish(extents: [usize; 3]) -> Wish {
-        Wish { extents, items: 1, is_bf16: false, may_round: false, is_aligned: true }
+        Wish {
+            extents,
+            items: 1,
+            is_bf16: false,
+            may_round: false,
+            is_aligned: true,
+            both_turned: false,
+            is_hopper: false,
+        }
     }
 
     #[test]
@@ -100,6 +138,16 @@ mod tests {
         let half = Wish { is_bf16: true, ..large };
         assert_eq!(name(half), "matmul_v2_mma_bf16");
         assert_eq!(name(Wish { is_aligned: false, ..half }), "matmul_v1_mma_bf16");
+        let hopper = Wish { is_hopper: true, extents: [65, 129, 1], ..half };
+        assert_eq!(name(hopper), "matmul_v3_wgmma_bf16");
+        for other in [
+            Wish { both_turned: true, ..hopper },
+            Wish { extents: [64, 129, 1], ..hopper },
+            Wish { extents: [65, 128, 1], ..hopper },
+            Wish { extents: [65, 129, 0], ..hopper },
+        ] {
+            assert_eq!(name(other), "matmul_v2_mma_bf16");
+        }
     }
 
     #[test]

@@ -10,4 +10,5 @@ mod batches;
 mod case;
 mod device;
 mod errors;
+mod hopper;
 mod products;

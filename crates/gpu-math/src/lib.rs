@@ -2,7 +2,8 @@
 //!
 //! The kernels are our own PTX (`kernels/matmul/`), so that results have known rounding and the same
 //! bits in every run, with no library to be found: exact f32 by fma, bf16 by tensor cores with sums
-//! in f32, f32 rounded to TF32 where that is asked for ([`Precision`]).
+//! in f32, f32 rounded to TF32 where that is asked for ([`Precision`]). cuBLASLt takes over where it is
+//! allowed and found ([`Products::with_library`]).
 //!
 //! ```no_run
 //! use gpu_math::{Matrix, MatrixMut, Products, Scale, matmul};
@@ -22,6 +23,7 @@
 //! ```
 
 mod error;
+mod library;
 mod mapped;
 mod matmul;
 mod matrix;

@@ -3,11 +3,11 @@
 use gpu_runtime::{Arg, DeviceBuffer, Launch, Stream, args};
 
 use crate::error::{MathError, Result};
-use crate::mapped;
 use crate::matrix::{Element, Matrix, MatrixMut};
 use crate::products::{Precision, Products};
 use crate::registry::SUM;
 use crate::rungs::{MAPPED_BF16, Wish};
+use crate::{library, mapped};
 
 /// Matrices of a batch, at most: CTAs of a grid along z.
 const MOST_ITEMS: usize = 65535;
@@ -61,6 +61,12 @@ pub fn matmul<T: Element, C: Element>(
     let (m, n, k, items) = (a.rows(), b.cols(), a.cols(), a.count());
     if m.min(n).min(items) == 0 {
         return Ok(());
+    }
+    if let Some(blas) = products.library() {
+        let precision = products.precision();
+        if library::multiply(blas, stream, (&a, &b), &mut out, scale, precision)? {
+            return Ok(());
+        }
     }
     let wish = Wish {
         extents: [m, n, k],

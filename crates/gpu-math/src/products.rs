@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use gpu_runtime::{Device, Kernel, Module};
+use gpu_runtime::{Blas, Device, Kernel, Module, Stream};
 
 use crate::error::Result;
 use crate::registry::{KERNELS, Variant};
@@ -23,6 +23,7 @@ pub enum Precision {
 pub struct Products {
     device: Device,
     precision: Precision,
+    library: Option<Blas>,
     loaded: [OnceLock<Kernel>; KERNELS.len()],
 }
 
@@ -30,7 +31,22 @@ impl Products {
     /// Products of exact f32, and of bf16 with sums in f32.
     pub fn new(device: &Device) -> Self {
         let loaded = [const { OnceLock::new() }; KERNELS.len()];
-        Self { device: device.clone(), precision: Precision::Exact, loaded }
+        Self { device: device.clone(), precision: Precision::Exact, library: None, loaded }
+    }
+
+    /// The same, but products of whole matrices on this stream go through cuBLASLt where it is found. Their
+    /// order of sums is then the library's, and may change with its release.
+    ///
+    /// # Errors
+    ///
+    /// [`Device`](crate::ErrorKind::Device) when a library is found that does not start.
+    pub fn with_library(self, stream: &Stream) -> Result<Self> {
+        Ok(Self { library: Blas::open(stream)?, ..self })
+    }
+
+    /// cuBLASLt, where it is allowed and was found.
+    pub fn library(&self) -> Option<&Blas> {
+        self.library.as_ref()
     }
 
     /// The same with another precision of f32 products; bf16 ones do not change.

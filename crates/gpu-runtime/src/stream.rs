@@ -78,6 +78,11 @@ impl Stream {
         &self.0.device
     }
 
+    /// Whether both are one queue.
+    pub fn is_same(&self, other: &Stream) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Waits until all work on the stream has ended.
     ///
     /// # Errors

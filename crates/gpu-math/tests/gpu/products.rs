@@ -142,3 +142,15 @@ fn bits_are_the_same_in_every_run() {
         assert_eq!(case.check::<bf16, bf16>(&setup), case.check::<bf16, bf16>(&setup));
     }
 }
+
+#[test]
+fn a_library_that_is_not_found_changes_nothing() {
+    let Some((stream, products)) = setup() else { return };
+    let products = products.with_library(&stream).unwrap();
+    let is_found = products.library().is_some();
+    let setup = (stream, products);
+    let case = Case { offset: 1, ..Case::new([35, 67, 40], [false, true]) };
+    let bits = case.check::<f32, f32>(&setup);
+    let own = (setup.0.clone(), gpu_math::Products::new(setup.0.device()));
+    assert!(is_found || bits == case.check::<f32, f32>(&own));
+}

@@ -11,9 +11,10 @@ use crate::device::setup;
 fn edges_of_tiles_and_boxes_are_zeros() {
     let Some(setup) = setup() else { return };
     let turns = [[false, false], [false, true], [true, false], [true, true]];
-    // Around a tile of 128x256, a warpgroup of 64 rows, a box of 64 terms, and boxes of 64 rows.
+    // Around a tile of 128x256, a warpgroup of 64 rows, a box of 64 terms, and boxes of 64 rows; and
+    // more chunks than stages.
     for (at, [m, n, k]) in
-        [[65, 129, 8], [128, 256, 64], [136, 264, 72], [200, 320, 200]].into_iter().enumerate()
+        [[65, 129, 8], [128, 256, 64], [136, 264, 72], [200, 320, 456]].into_iter().enumerate()
     {
         for turned in turns {
             let scale = Scale { alpha: 0.5, beta: (at % 2) as f32 };

@@ -79,3 +79,26 @@ fn iterations_move_what_they_use() {
     let costs = 2.0 * 8.0 * 64.0 * 64.0 * 4.0;
     assert!(rows.1.bytes <= 1.5 * costs * rows.1.launches, "{} bytes", rows.1.bytes);
 }
+
+#[test]
+fn large_pairs_read_each_element_of_their_kernel_once_an_iteration() {
+    let Some(short) = counted("sinkhorn", "strips") else { return };
+    let long = counted("sinkhorn", "strips-longer").expect("the same device counts");
+    let of = |kernels: &[(String, Counts)]| {
+        let stream = kernels.iter().find(|(name, _)| name.starts_with("sinkhorn_stream"));
+        stream.expect("ran").1
+    };
+    let (short, long) = (of(&short), of(&long));
+    assert_eq!((short.launches, long.launches), (1.0, 1.0));
+    assert_eq!(long.conflicts, 0.0);
+    assert!(long.bytes <= 1.1 * long.useful_bytes, "{} of {}", long.bytes, long.useful_bytes);
+    // All of it is in shared memory, 128 bytes a wavefront; 16 of 528 rows are padding, and sums of rows
+    // and columns cross warps there.
+    let wavefronts = (long.wavefronts - short.wavefronts) / 10.0;
+    let ideal = 512.0 * 1024.0 * 4.0 / 128.0;
+    assert!(wavefronts >= ideal && wavefronts <= 1.2 * ideal, "{wavefronts} of {ideal}");
+    // Global memory: a share of 1024 column sums from each of 44 parts, written and read, and little more.
+    let bytes = (long.bytes - short.bytes) / 10.0;
+    let shares = 2.0 * 44.0 * 1024.0 * 4.0;
+    assert!(bytes >= shares && bytes <= 1.5 * shares, "{bytes} of {shares}");
+}

@@ -66,6 +66,9 @@ registry! {
     MARGINAL = "sinkhorn", "sinkhorn_marginal_v1_f32";
     PLAN = "sinkhorn", "sinkhorn_plan_v1_f32";
     COLUMN_SUMS = "sinkhorn", "plan_column_sums_v1_f32";
+    ABSORB = "sinkhorn", "sinkhorn_absorb_v2_f32";
+    STREAM = "sinkhorn", "sinkhorn_stream_v2_f32";
+    FOLD = "sinkhorn", "sinkhorn_fold_v2_f32";
     VALUE = "sinkhorn", "sinkhorn_value_v1_f32";
     GRADIENT = "sinkhorn", "plan_gradient_v1_f32";
     NARROW = "sinkhorn", "plan_narrow_v1_bf16";

@@ -88,6 +88,12 @@ const S1: Case = Case {
 };
 const S1_PART: Pairs = Pairs { x_lengths: &[48; 2], y_lengths: &[160; 2], ..shapes::S1 };
 const S1_TIMES: &[(&str, f64)] = &[("row_norms", 5.0), ("", 25.0)];
+const STRIPS: Transport = Transport {
+    pairs: Pairs { x_lengths: &[512], y_lengths: &[1024], width: 8 },
+    format: Format::F32,
+    iterations: 10,
+    ..FORWARD
+};
 const SINGLE_PART: Pairs = Pairs { x_lengths: &[512], y_lengths: &[512], width: 64 };
 
 pub(super) const CASES: &[Case] = &[
@@ -143,6 +149,24 @@ pub(super) const CASES: &[Case] = &[
             format: Format::F32,
             ..FORWARD
         },
+        fraction: None,
+        predicted: &[],
+        ..S2
+    },
+    Case {
+        shape: "strips",
+        variant: "f32, 10 iterations",
+        reason: "a pair of 512 x 1024, whose kernel takes the shared memory of 11 multiprocessors",
+        full: &STRIPS,
+        fraction: None,
+        predicted: &[],
+        ..S2
+    },
+    Case {
+        shape: "strips-longer",
+        variant: "f32, 20 iterations",
+        reason: "the same with twice the iterations, so that one of them can be told from what begins",
+        full: &Transport { iterations: 20, ..STRIPS },
         fraction: None,
         predicted: &[],
         ..S2

@@ -46,6 +46,11 @@ impl Delivered {
     pub fn within(&self, place: Place, word: usize) -> Arg<'_> {
         Arg::address(self.0.address() + 4 * (place.0 + word) as u64)
     }
+
+    /// The address of a list as a number.
+    pub fn address(&self, place: Place) -> u64 {
+        self.0.address() + 4 * place.0 as u64
+    }
 }
 
 #[cfg(test)]

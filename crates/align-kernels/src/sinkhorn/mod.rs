@@ -27,8 +27,10 @@
 //! # On a GPU
 //!
 //! With clouds of `DevicePoints` (feature `cuda`, on unless turned off) the same functions run there, in
-//! every mode. [`Mode::Fixed`] keeps `K` of pairs up to some 128 by 256 in registers and is over-relaxed as
-//! on the host; larger pairs run plain updates in the log domain. [`Acceleration`] is a hint that does not
+//! every mode. [`Mode::Fixed`] keeps `K` of pairs up to some 128 by 256 in registers, and that of pairs of up
+//! to 4096 columns over the chip and, as far as it does not fit, in memory, which takes as much again as
+//! their costs. Both are over-relaxed as on the host; pairs of more columns run plain updates in the log
+//! domain, so let the longer cloud be `x`. [`Acceleration`] is a hint that does not
 //! move the solution: Anderson's combination is taken for over-relaxation. Weights come from the host, and
 //! all results but the gradients of the points come back to it. [`Mode::GeomLoss`] without a diameter makes
 //! the host wait once for those of all pairs.

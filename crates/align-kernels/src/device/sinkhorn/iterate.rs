@@ -3,6 +3,7 @@
 use gpu_runtime::DeviceBuffer;
 
 use super::problem::{Problem, Side};
+use super::stream::Streamed;
 use super::updates::{Buffer, Progress, Updates};
 use crate::error::Result;
 use crate::sinkhorn::{Fixed, Output};
@@ -38,16 +39,20 @@ pub(super) fn solve_but(
     is_done: &[u32],
 ) -> Result<Reached> {
     let session = &problem.session;
+    let streamed = Streamed::new(problem, is_done)?;
+    let mut is_done = is_done.to_vec();
+    // Streamed pairs are none of this loop's.
+    streamed.pairs().for_each(|k| is_done[k] = 1);
     let mut f = session.zeros(problem.len(Side::Rows))?;
     let mut g = session.zeros(problem.len(Side::Columns))?;
     let mut next = session.zeros(problem.len(Side::Columns))?;
     let mut error = session.room(is_done.len())?;
-    let (done, iterations) = (session.send(is_done)?, session.zeros(is_done.len())?);
+    let (done, iterations) = (session.send(&is_done)?, session.zeros(is_done.len())?);
     let mut progress = Progress { done, iterations };
     let all_done = |flags: &[u32]| flags.iter().all(|&flag| flag != 0);
-    if fixed.max_iters > 0 && !all_done(is_done) {
+    if fixed.max_iters > 0 && !all_done(&is_done) {
         let updates = Updates::new(problem, cost)?;
-        updates.columns(&f, &mut g, None)?;
+        updates.columns(&f, &mut g, Some(&progress.done))?;
         for round in 1..=fixed.max_iters {
             let is_last = round == fixed.max_iters;
             updates.rows(&g, &mut f, Some(&progress.done))?;
@@ -59,6 +64,7 @@ pub(super) fn solve_but(
             }
         }
     }
+    streamed.solve(problem, cost, fixed, (&mut f, &mut g), &mut progress.iterations)?;
     Ok(Reached { f, g, before: None, iterations: Iterations::Counted(progress.iterations) })
 }
 

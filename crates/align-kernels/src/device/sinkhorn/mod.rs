@@ -19,6 +19,7 @@ mod pull;
 mod resident;
 mod schedule;
 mod slopes;
+mod stream;
 mod tasks;
 mod updates;
 

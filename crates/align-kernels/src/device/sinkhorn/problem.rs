@@ -155,6 +155,11 @@ impl<'a> Problem<'a> {
         self.delivered.at(self.places.weights[side as usize])
     }
 
+    /// The address of the weights, for lists that hold addresses.
+    pub fn weights_at(&self, side: Side) -> u64 {
+        self.delivered.address(self.places.weights[side as usize])
+    }
+
     /// Logarithms of the weights.
     pub fn logs(&self, side: Side) -> Arg<'_> {
         self.delivered.at(self.places.logs[side as usize])

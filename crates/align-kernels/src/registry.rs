@@ -32,9 +32,11 @@ registry! {
     INFO_NCE_PACK_BF16 = "info_nce", "info_nce_pack_v1_bf16";
     INFO_NCE_LSE_F32 = "info_nce", "info_nce_lse_v1_tile_f32";
     INFO_NCE_LSE_BF16 = "info_nce", "info_nce_lse_v2_mma_bf16";
+    INFO_NCE_LSE_WGMMA = "info_nce", "info_nce_lse_v3_wgmma_bf16";
     INFO_NCE_COMBINE = "info_nce", "info_nce_combine_v1_f32";
     INFO_NCE_SLOPES_F32 = "info_nce", "info_nce_slopes_v1_tile_f32";
     INFO_NCE_SLOPES_BF16 = "info_nce", "info_nce_slopes_v2_mma_bf16";
+    INFO_NCE_SLOPES_WGMMA = "info_nce", "info_nce_slopes_v3_wgmma_bf16";
     INFO_NCE_TOTAL = "info_nce", "info_nce_total_v1_f32";
     INFO_NCE_FINISH = "info_nce", "info_nce_finish_v1_f32";
     COST_F32 = "pairwise_cost", "pairwise_cost_v1_tile_f32";

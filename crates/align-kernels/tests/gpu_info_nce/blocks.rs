@@ -130,3 +130,27 @@ fn a_block_of_rows_that_are_no_anchors_pushes_columns_alone() {
         }
     }
 }
+
+#[test]
+fn blocks_of_several_tiles_keep_their_sums() {
+    let Some(stream) = stream() else { return };
+    // More tiles than CTAs run at once, so that blocks have two: side by side, and below each other.
+    for (shape, form) in [
+        ((100, 34_000, 2), Form::Half),
+        ((17_000, 100, 2), Form::Half),
+        ((60, 34_000, 1), Form::Tight),
+    ] {
+        let case = Case::new(shape, form, 6);
+        let (x, y) = (send(&stream, &case.x, form), send(&stream, &case.y, form));
+        let options = Options { positive_offset: 0, ..case.options() };
+        let got = info_nce_lse(x.points(), y.points(), &options).unwrap();
+        let host = info_nce_lse(case.x.view(), case.y.view(), &options).unwrap();
+        let near = |a: &[f64], b: &[f64]| {
+            let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-5 || (a.is_nan() && b.is_nan());
+            a.len() == b.len() && a.iter().zip(b).all(close)
+        };
+        assert!(near(&got.rows, &host.rows), "{shape:?} {form:?}");
+        assert!(near(&got.columns, &host.columns), "{shape:?} {form:?}");
+        assert!(near(&got.positives, &host.positives), "{shape:?} {form:?}");
+    }
+}

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod case;
+mod counts;
 #[path = "../gpu/device.rs"]
 mod device;
 mod edges;

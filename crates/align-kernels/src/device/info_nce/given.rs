@@ -45,7 +45,9 @@ pub(super) fn run<T: Form>(
         let (own, centers) = records(&of_columns, task.share, true, batch.columns);
         (anchors.columns, anchors.col_centers) = (session.send(&own)?, session.send(&centers)?);
     }
-    let (mut gradients, totals) = gradients::of(&batch, &anchors)?;
+    // A row that is no anchor may have logits far above those of the block's anchors.
+    let all_anchors = rows.iter().all(|&lse| lse < f64::INFINITY);
+    let (mut gradients, totals) = gradients::of(&batch, &anchors, all_anchors)?;
     let total = session.fetch(&totals)?[0];
     let own = gradients.pop().expect("a batch has a layer");
 
@@ -91,7 +93,8 @@ fn records(
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), r| (low.min(r), high.max(r)));
         let center = if low <= high { (low + high) / 2.0 } else { 0.0 };
         // Others take part in the softmaxes of the other side, from the centre.
-        centers.extend([center as f32, if low <= high { (high - center) as f32 } else { 0.0 }]);
+        let reach = if low <= high { high - center } else { f64::NEG_INFINITY };
+        centers.extend([center as f32, reach as f32]);
         for (&(lse, positive), out) in own.iter().zip(out.chunks_exact_mut(4)) {
             let is_anchor = lse != f64::INFINITY;
             let exact = if is_anchor { lse * LOG2_E } else { center };

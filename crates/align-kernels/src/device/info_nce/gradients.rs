@@ -4,12 +4,12 @@ use gpu_math::{Matrix, MatrixMut, Products, Scale, matmul};
 use gpu_runtime::{Arg, DeviceBuffer, Launch, args};
 
 use super::index::Kept;
-use super::kernels::{Form, SLOPES_SHARED, SQUARE, THREADS, with_shared};
+use super::kernels::{Form, SLOPES_SHARED, THREADS, WIDE_SLOPES_SHARED, WIDE_THREADS, with_shared};
 use super::normalisers::Anchors;
 use super::packed::{Batch, Layer};
 use super::plan::{TILE, Window, pitch};
 use crate::error::Result;
-use crate::registry::{INFO_NCE_FINISH, INFO_NCE_TOTAL};
+use crate::registry::{INFO_NCE_FINISH, INFO_NCE_SLOPES_WGMMA, INFO_NCE_TOTAL};
 
 /// Gradients of a layer by the points that the caller gave.
 pub(super) struct Gradients {
@@ -18,9 +18,13 @@ pub(super) struct Gradients {
 }
 
 /// Gradients of all layers, and of each the sum of slope times logit.
+///
+/// With `one_power`, no logit is above the `r` of its row, whatever its anchor: one exponential a slope
+/// is enough where the device has a kernel for that.
 pub(super) fn of<T: Form>(
     batch: &Batch<'_, '_, T>,
     anchors: &Anchors,
+    one_power: bool,
 ) -> Result<(Vec<Gradients>, DeviceBuffer<f64>)> {
     let session = batch.session;
     let mut gradients = Vec::new();
@@ -33,7 +37,7 @@ pub(super) fn of<T: Form>(
     let mut slopes: DeviceBuffer<T> = session.room(batch.most_slopes as usize)?;
     let products = Products::new(session.stream.device());
     for (round, windows) in batch.rounds.iter().enumerate() {
-        make_slopes(batch, anchors, round, &mut slopes, &mut slots)?;
+        make_slopes(batch, anchors, (round, one_power), &mut slopes, &mut slots)?;
         for window in windows {
             let own = &mut gradients[window.layer];
             multiply(batch, &products, window, &slopes, own)?;
@@ -73,18 +77,42 @@ pub(super) fn of<T: Form>(
 fn make_slopes<T: Form>(
     batch: &Batch<'_, '_, T>,
     anchors: &Anchors,
-    round: usize,
+    (round, one_power): (usize, bool),
     slopes: &mut DeviceBuffer<T>,
     slots: &mut DeviceBuffer<f32>,
 ) -> Result<()> {
     let (session, lists, windows) = (batch.session, &batch.lists, &batch.rounds[round]);
+    let columns = batch.cut.tiles.columns;
     let tiles = |window: &Window| {
-        let columns = batch.layers[window.layer].m.div_ceil(SQUARE.columns);
-        window.rows.div_ceil(TILE) * columns
+        window.rows.div_ceil(TILE) * batch.layers[window.layer].m.div_ceil(columns)
     };
-    let most = windows.iter().map(tiles).max().unwrap_or(0);
+    let grid = [windows.iter().map(tiles).max().unwrap_or(0), windows.len() as u32, 1];
+    // Tiles whose anchors are too far apart for one exponential a slope are done again, with two.
+    let mut flags: Option<DeviceBuffer<u32>> = match batch.cut.is_wide && one_power {
+        true => Some(session.zeros(grid[0] as usize * windows.len())?),
+        false => None,
+    };
+    if let Some(flags) = &mut flags {
+        let kernel = with_shared(session, &INFO_NCE_SLOPES_WGMMA, WIDE_SLOPES_SHARED)?;
+        let launch = Launch::new(grid, [WIDE_THREADS, 1, 1]).dynamic_shared(WIDE_SLOPES_SHARED);
+        let args = args![
+            &mut *slopes,
+            &mut *slots,
+            flags,
+            &anchors.rows,
+            &anchors.columns,
+            &anchors.row_centers,
+            &anchors.col_centers,
+            &batch.row_sides,
+            &batch.col_sides,
+            batch.list(lists.column_of),
+            batch.list(lists.layers),
+            batch.list(lists.windows[round]),
+        ];
+        // SAFETY: as below; a flag a CTA, a centre a block of 128, and every layer has images.
+        unsafe { session.launch(&kernel, launch, args)? };
+    }
     let kernel = with_shared(session, T::SLOPES, SLOPES_SHARED)?;
-    let grid = [most, windows.len() as u32, 1];
     let launch = Launch::new(grid, [THREADS, 1, 1]).dynamic_shared(SLOPES_SHARED);
     let args = args![
         slopes,
@@ -96,8 +124,8 @@ fn make_slopes<T: Form>(
         batch.list(lists.column_of),
         batch.list(lists.layers),
         batch.list(lists.windows[round]),
-        0u64,
-        SQUARE.columns,
+        flags.as_ref().map_or(Arg::address(0), Arg::from),
+        columns,
     ];
     // SAFETY: the slopes have room for the windows of a round, in whole tiles; every packed point has
     // an anchor and a side, and every tile its slots.

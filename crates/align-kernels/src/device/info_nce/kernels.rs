@@ -37,15 +37,44 @@ impl Form for bf16 {
     const SLOPES: &'static Variant = &INFO_NCE_SLOPES_BF16;
 }
 
-/// Tiles of the kernels that every device has, 128 x 128, and of the blocks that they sum over.
-pub(super) const SQUARE: Tiles =
-    Tiles { rows: 128, columns: 128, most_rows: 1024, most_columns: 1024 };
-/// Threads of their CTAs, of which an SM has two.
+/// How logits are cut for the kernels of a device.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// Whether warpgroups multiply, and points are laid out for them.
+    pub is_wide: bool,
+    pub tiles: Tiles,
+    /// CTAs that run at once.
+    pub ctas: u32,
+}
+
+impl Cut {
+    /// For points of a form on the device of a session.
+    pub fn of<T: Form>(session: &Session<'_>) -> Self {
+        let facts = session.stream.device().facts();
+        let is_hopper = (facts.compute_capability.major, facts.compute_capability.minor) == (9, 0);
+        match T::IS_HALF && is_hopper {
+            true => Self { is_wide: true, tiles: WIDE, ctas: facts.sm_count },
+            false => Self { is_wide: false, tiles: SQUARE, ctas: CTAS_PER_SM * facts.sm_count },
+        }
+    }
+}
+
+/// Tiles of the kernels that every device has, and of the blocks that they sum over.
+const SQUARE: Tiles = Tiles { rows: 128, columns: 128, most_rows: 1024, most_columns: 1024 };
+/// Those of warpgroups.
+const WIDE: Tiles = Tiles { rows: 128, columns: 256, most_rows: 1024, most_columns: 512 };
+
+/// Threads of a CTA of 128 x 128, of which an SM has two.
 pub(super) const THREADS: u32 = 256;
-pub(super) const CTAS_PER_SM: u32 = 2;
+const CTAS_PER_SM: u32 = 2;
 /// Shared memory of a tile of products and what goes with it.
 const LSE_SHARED: u32 = 70_656;
 pub(super) const SLOPES_SHARED: u32 = 72_192;
+
+/// Threads of a CTA of warpgroups, and its shared memory: an SM has one.
+pub(super) const WIDE_THREADS: u32 = 640;
+pub(super) const WIDE_LSE_SHARED: u32 = 225_536;
+pub(super) const WIDE_SLOPES_SHARED: u32 = 198_848;
 
 /// Shared memory of the sums of a block, beside its tile.
 pub(super) fn lse_shared(anchors: u32) -> u32 {

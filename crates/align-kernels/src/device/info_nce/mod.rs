@@ -158,7 +158,7 @@ fn part<T: Form>(
     }
     let batch = Batch::<T>::pack(session, tasks, own, options)?;
     let found = normalisers::find(&batch, options.symmetric)?;
-    let (gradients, totals) = gradients::of(&batch, &found.anchors)?;
+    let (gradients, totals) = gradients::of(&batch, &found.anchors, true)?;
     for (l, output) in outcome::outputs(&batch, &found, gradients, &totals)? {
         out[l] = Some(output);
     }

@@ -2,11 +2,11 @@
 
 use gpu_runtime::{Arg, DeviceBuffer, Launch, args};
 
-use super::kernels::{Form, THREADS, lse_shared, with_shared};
+use super::kernels::{Form, THREADS, WIDE_LSE_SHARED, WIDE_THREADS, lse_shared, with_shared};
 use super::packed::Batch;
 use super::plan::TILE;
 use crate::error::Result;
-use crate::registry::INFO_NCE_COMBINE;
+use crate::registry::{INFO_NCE_COMBINE, INFO_NCE_LSE_WGMMA};
 
 /// What slopes need of the normalisers: four f32 an anchor, and two a block of 128 anchors.
 pub(super) struct Anchors {
@@ -54,11 +54,16 @@ impl Anchors {
     /// No anchors: a softmax with weight 0 everywhere.
     pub fn zeros<T: Form>(batch: &Batch<'_, '_, T>) -> Result<Self> {
         let room = |count: u32| batch.session.zeros(count as usize);
+        // A centre that nothing is far from.
+        let no_centers = |count: u32| {
+            let centers = [0.0, f32::NEG_INFINITY].repeat((count / TILE) as usize);
+            batch.session.send(&centers)
+        };
         Ok(Self {
             rows: room(4 * batch.rows)?,
             columns: room(4 * batch.columns)?,
-            row_centers: room(batch.rows / TILE * 2)?,
-            col_centers: room(batch.columns / TILE * 2)?,
+            row_centers: no_centers(batch.rows)?,
+            col_centers: no_centers(batch.columns)?,
         })
     }
 }
@@ -71,6 +76,30 @@ fn sum<T: Form>(batch: &Batch<'_, '_, T>) -> Result<Partials> {
         columns: session.room(2 * batch.col_parts as usize)?,
         positives: session.room(batch.rows as usize)?,
     };
+    // Blocks whose sums are too small for one exponential a logit are done again, with two.
+    let mut flags: Option<DeviceBuffer<u32>> = match batch.cut.is_wide {
+        true => Some(session.room(lists.block_count as usize)?),
+        false => None,
+    };
+    if let Some(flags) = &mut flags {
+        let kernel = with_shared(session, &INFO_NCE_LSE_WGMMA, WIDE_LSE_SHARED)?;
+        let launch = Launch::linear(lists.block_count, WIDE_THREADS);
+        let args = args![
+            &mut partials.rows,
+            &mut partials.columns,
+            &mut partials.positives,
+            flags,
+            &batch.row_sides,
+            &batch.col_sides,
+            batch.list(lists.column_of),
+            batch.list(lists.layers),
+            batch.list(lists.blocks),
+            shape.rows,
+            shape.columns,
+        ];
+        // SAFETY: as below; a flag a block, and every layer has images.
+        unsafe { session.launch(&kernel, launch.dynamic_shared(WIDE_LSE_SHARED), args)? };
+    }
     let shared = lse_shared(shape.rows + shape.columns);
     let kernel = with_shared(session, T::LSE, shared)?;
     let launch = Launch::linear(lists.block_count, THREADS).dynamic_shared(shared);
@@ -83,7 +112,7 @@ fn sum<T: Form>(batch: &Batch<'_, '_, T>) -> Result<Partials> {
         batch.list(lists.column_of),
         batch.list(lists.layers),
         batch.list(lists.blocks),
-        0u64,
+        flags.as_ref().map_or(Arg::address(0), Arg::from),
         shape.rows,
         shape.columns,
     ];

@@ -4,7 +4,7 @@ use gpu_runtime::{Arg, DeviceBuffer, Launch, args};
 
 use super::Task;
 use super::index::NONE;
-use super::kernels::{CTAS_PER_SM, Form, SQUARE};
+use super::kernels::{Cut, Form};
 use super::plan::{self, BlockShape, PAD, TILE, Window};
 use crate::device::clouds::Clouds;
 use crate::device::parcel::{Delivered, Parcel, Place};
@@ -36,6 +36,7 @@ pub(super) struct Batch<'s, 't, T: Form> {
     /// Factor, reach, inverse length and power of two of each packed point.
     pub row_sides: DeviceBuffer<f32>,
     pub col_sides: DeviceBuffer<f32>,
+    pub cut: Cut,
     pub shape: BlockShape,
     pub rounds: Vec<Vec<Window>>,
     /// Slopes of the largest round.
@@ -57,6 +58,9 @@ pub(super) struct Layer<'t, T: Form> {
     pub pitch: u32,
     pub x: DeviceBuffer<T>,
     pub y: DeviceBuffer<T>,
+    /// The same points, as warpgroups read them.
+    x_image: Option<DeviceBuffer<T>>,
+    y_image: Option<DeviceBuffer<T>>,
     pub rows_first: u32,
     pub cols_first: u32,
     pub slots_first: u32,
@@ -98,17 +102,15 @@ impl<'s, 't, T: Form> Batch<'s, 't, T> {
         own: &[usize],
         options: &Options<'_>,
     ) -> Result<Self> {
-        let op = session.op;
+        let (op, cut) = (session.op, Cut::of::<T>(session));
         let mut layers = Vec::new();
         for &at in own {
-            layers.push(Layer::<T>::room(session, &tasks[at], at)?);
+            layers.push(Layer::<T>::room(session, &tasks[at], at, cut.is_wide)?);
         }
         let extents: Vec<_> = layers.iter().map(|layer| (layer.n, layer.m)).collect();
-        let sms = session.stream.device().facts().sm_count;
-        let shape = BlockShape::choose(SQUARE, CTAS_PER_SM * sms, &extents);
+        let shape = BlockShape::choose(cut.tiles, cut.ctas, &extents);
         let bytes = size_of::<T>() as u64;
-        let (rounds, most_slopes) =
-            plan::windows(&extents, bytes, (SQUARE.columns, CTAS_PER_SM * sms));
+        let (rounds, most_slopes) = plan::windows(&extents, bytes, (cut.tiles.columns, cut.ctas));
 
         // Everything goes to the device in one copy.
         let (mut starts, mut parcel, mut heads) =
@@ -124,11 +126,14 @@ impl<'s, 't, T: Form> Batch<'s, 't, T> {
             let col_parts = small("the partial sums of columns", starts.col_parts)?;
             let halves = |address: u64| [address as u32, (address >> 32) as u32];
             let ([x, x_high], [y, y_high]) = (halves(layer.x.address()), halves(layer.y.address()));
+            let image = |image: &Option<DeviceBuffer<T>>| image.as_ref().map_or(0, |i| i.address());
+            let ([u, u_high], [v, v_high]) =
+                (halves(image(&layer.x_image)), halves(image(&layer.y_image)));
             let (n, m) = (layer.n, layer.m);
             let (first, chunks) = ((layer.rows_first, layer.cols_first), layer.pitch / CHUNK);
             heads.push([
-                x, x_high, y, y_high, 0, 0, 0, 0, n, m, first.0, first.1, row_parts, col_parts,
-                chunks, 0,
+                x, x_high, y, y_high, u, u_high, v, v_high, n, m, first.0, first.1, row_parts,
+                col_parts, chunks, 0,
             ]);
             let index = &layer.task.index;
             for (list, kept, padded) in [(0, &index.rows, rows), (1, &index.columns, columns)] {
@@ -198,6 +203,7 @@ impl<'s, 't, T: Form> Batch<'s, 't, T> {
             slots,
             row_sides: session.room(4 * rows as usize)?,
             col_sides: session.room(4 * columns as usize)?,
+            cut,
             shape,
             rounds,
             most_slopes,
@@ -269,7 +275,9 @@ impl<'s, 't, T: Form> Batch<'s, 't, T> {
                 ];
                 let mut args = vec![Arg::from(packed), out];
                 if T::IS_HALF {
-                    args.extend([Arg::from(0u64), Arg::from(0u32)]);
+                    let image = [&layer.x_image, &layer.y_image][side].as_ref();
+                    let image = image.map_or(Arg::address(0), Arg::from);
+                    args.extend([image, Arg::from(side as u32)]);
                 }
                 args.extend_from_slice(common);
                 let launch = Launch::new([padded.div_ceil(8), 1, 1], [32, 8, 1]);
@@ -284,7 +292,7 @@ impl<'s, 't, T: Form> Batch<'s, 't, T> {
 
 impl<'t, T: Form> Layer<'t, T> {
     /// Memory for the points that count.
-    fn room(session: &Session<'_>, task: &'t Task<'t>, at: usize) -> Result<Self> {
+    fn room(session: &Session<'_>, task: &'t Task<'t>, at: usize, is_wide: bool) -> Result<Self> {
         let op = session.op;
         let n = extent(op, "the number of points of x", task.x.count(), MOST_POINTS)?;
         let m = extent(op, "the number of points of y", task.y.count(), MOST_POINTS)?;
@@ -298,9 +306,22 @@ impl<'t, T: Form> Layer<'t, T> {
         let pitch = width.next_multiple_of(CHUNK);
         let room =
             |count: u32| session.room::<T>(count.next_multiple_of(PAD) as usize * pitch as usize);
-        let (x, y) = (room(n)?, room(m)?);
-        let (rows_first, cols_first, slots_first) = (0, 0, 0);
-        Ok(Self { task, at, n, m, width, pitch, x, y, rows_first, cols_first, slots_first })
+        let image = |count: u32| if is_wide { room(count).map(Some) } else { Ok(None) };
+        Ok(Self {
+            task,
+            at,
+            n,
+            m,
+            width,
+            pitch,
+            x: room(n)?,
+            y: room(m)?,
+            x_image: image(n)?,
+            y_image: image(m)?,
+            rows_first: 0,
+            cols_first: 0,
+            slots_first: 0,
+        })
     }
 
     /// Slots for the temperature: 8 a tile, rows of tiles padded as columns are.

@@ -24,5 +24,14 @@ done
 if [ "$emulate" = yes ]; then
     LD_LIBRARY_PATH=$here/emulator${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export LD_LIBRARY_PATH
+else
+    # Where containers mount the driver, and where profilers are put: behind what is set already.
+    for folder in /usr/local/nvidia/lib64 /usr/local/nvidia/lib /usr/lib/wsl/lib; do
+        [ ! -d "$folder" ] || LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder
+    done
+    for folder in /usr/local/nvidia/bin /usr/local/cuda/bin /opt/nvidia/nsight-compute/*; do
+        [ ! -d "$folder" ] || PATH=$PATH:$folder
+    done
+    export LD_LIBRARY_PATH="${LD_LIBRARY_PATH-}" PATH
 fi
 exec "$program" --bundle "$here" "$@"

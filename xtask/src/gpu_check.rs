@@ -47,6 +47,13 @@ pub fn make(args: &[String]) -> Result {
     crate::cli::no_arguments("gpu-bundle", args)?;
     let bundle = bundle(&workspace::root())?;
     println!("{}: {:.1} MB", bundle.display(), size(&bundle)? as f64 / 1e6);
+    let archive = bundle.with_extension("tar.gz");
+    let mut tar = Command::new("tar");
+    tar.arg("-czf").arg(&archive).arg("-C").arg(bundle.parent().unwrap_or(&bundle));
+    // Without tar the folder does as well.
+    if spawn::wait(tar.arg("gpu-bundle")).is_ok_and(|status| status.success()) {
+        println!("{}: {:.1} MB", archive.display(), fs::metadata(&archive)?.len() as f64 / 1e6);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

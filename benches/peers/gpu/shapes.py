@@ -10,7 +10,7 @@ SHAPES = {
     "B32768": dict(batch=32768, width=1024),
     "B65536": dict(batch=65536, width=1024),
     "n8192": dict(count=8192, width=1024),
-    "50k": dict(batch=64, negatives=16384, rows=50000, width=128),
+    "CRD": dict(batch=64, negatives=16384, rows=50000, width=128),
 }
 
 EPS, ITERATIONS = 0.25, 100

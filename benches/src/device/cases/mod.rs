@@ -16,6 +16,8 @@
 mod case;
 mod clouds;
 mod crd;
+mod info_nce;
+mod mmd;
 mod pairwise_cost;
 pub mod shapes;
 mod sinkhorn;
@@ -23,7 +25,8 @@ mod sinkhorn;
 pub use case::{Case, Fraction, Ideal, Prediction, Run, Work};
 
 /// Cases of each operation, in the order in which a card with little time takes them.
-const OPERATIONS: &[&[Case]] = &[sinkhorn::CASES, pairwise_cost::CASES, crd::CASES];
+const OPERATIONS: &[&[Case]] =
+    &[sinkhorn::CASES, info_nce::CASES, pairwise_cost::CASES, mmd::CASES, crd::CASES];
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = &'static Case> {

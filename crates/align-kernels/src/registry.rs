@@ -42,7 +42,9 @@ registry! {
     COST_F32 = "pairwise_cost", "pairwise_cost_v1_tile_f32";
     COST_BF16 = "pairwise_cost", "pairwise_cost_v2_mma_bf16";
     COST_TF32 = "pairwise_cost", "pairwise_cost_v3_mma_tf32";
-    COST_PRODUCT = "pairwise_cost", "pairwise_cost_v4_wgmma_bf16";
+    COST_WGMMA = "pairwise_cost", "pairwise_cost_v4_wgmma_bf16";
+    COST_SPLIT = "pairwise_cost", "pairwise_cost_v5_split_bf16";
+    COST_CLOUDS = "pairwise_cost", "pairwise_cost_v6_clouds_bf16";
     NORMS_F32 = "pairwise_cost", "row_norms_v1_f32";
     NORMS_BF16 = "pairwise_cost", "row_norms_v1_bf16";
     WIDEN_BF16 = "pairwise_cost", "widen_rows_v1_bf16";

@@ -1,15 +1,17 @@
 //! Costs of every pair, on the device.
 //!
-//! `lists` chooses how a batch is cut: into tiles of pairs, or of whole clouds as one product, whose lists
-//! `product` makes.
+//! `choice` says how a batch is cut: into tiles of pairs, or of whole clouds as one product. `lists` makes
+//! the lists that kernels go by, with those of `product` for whole clouds.
 
+mod choice;
 mod lists;
 mod product;
 
 use gpu_runtime::{Arg, DeviceBuffer, Launch, Swizzle, TensorMap, Tiled, args};
 use half::bf16;
 
-use self::lists::{CloudTiles, PRODUCT_TILE, Tiles};
+use self::choice::{CHUNK, ProductKernel};
+use self::lists::{CloudTiles, Tiles};
 use super::Gpu;
 use super::clouds::{Clouds, Rows};
 use super::form::Form;
@@ -19,15 +21,17 @@ use super::session::Session;
 use crate::error::Result;
 use crate::pairwise_cost::Costs;
 use crate::ragged::Ragged;
-use crate::registry::{COST_BF16, COST_F32, COST_PRODUCT, COST_TF32, NORMS_BF16, NORMS_F32};
+use crate::registry::{
+    COST_BF16, COST_CLOUDS, COST_F32, COST_SPLIT, COST_TF32, COST_WGMMA, NORMS_BF16, NORMS_F32,
+};
 use crate::sinkhorn::{Cost, Pairing};
 
 pub(super) use self::lists::Lists;
 
-/// Elements of `D` that the copy engine brings at once.
-const CHUNK: u32 = 64;
-/// Dynamic shared memory of the product of whole clouds.
-const PRODUCT_SHARED: u32 = 231_488;
+/// Threads and dynamic shared memory of the products by `wgmma`, with a CTA a tile or with several.
+const WGMMA_THREADS: u32 = 384;
+const WGMMA_SHARED: u32 = 231_488;
+const SPLIT_SHARED: u32 = 196_672;
 
 /// Costs of checked clouds.
 pub(super) fn run(
@@ -148,41 +152,58 @@ impl<'a> Products<'a> {
         if lists.count == 0 {
             return Ok(());
         }
-        let map = |rows: &Rows<'_>, tile_rows: u32| {
-            let tensor = Tiled {
-                address: rows.address(),
-                extents: &[self.clouds.width.into(), rows.count.into()],
-                strides: &[2 * u64::from(rows.stride)],
-                tile: &[CHUNK, tile_rows],
-                swizzle: Swizzle::Bytes128,
-            };
-            session.gpu(TensorMap::tiled::<bf16>(session.stream.device(), &tensor))
-        };
-        let x_map = map(&self.clouds.x, PRODUCT_TILE.rows)?;
-        let y_map = map(&self.clouds.y, PRODUCT_TILE.columns)?;
         let x_norms = session.gpu(self.x_norms.slice(lists.first_row as usize..))?;
-        let args = args![
-            x_map.arg(),
-            y_map.arg(),
+        let places = args![
             out,
             x_norms,
             &self.y_norms,
             delivered.at(lists.rows),
             delivered.at(lists.columns),
             delivered.at(lists.tiles),
-            lists.count,
-            self.clouds.width,
-            lists.first_row,
-            self.kind,
-            u32::from(self.clouds.is_one),
         ];
-        let kernel = session.kernel(&COST_PRODUCT)?;
-        session.gpu(kernel.set_dynamic_shared(PRODUCT_SHARED))?;
-        let grid = lists.count.min(session.stream.device().facts().sm_count);
-        let launch = Launch::linear(grid, 384).dynamic_shared(PRODUCT_SHARED);
-        // SAFETY: rows and columns lead to costs of the chunk, which `out` holds; the tiles are of rows of
-        // both clouds; each cloud has a norm a row.
-        unsafe { session.launch(&kernel, launch, args) }
+        let (x, y, width) = (&self.clouds.x, &self.clouds.y, self.clouds.width);
+        let numbers = args![lists.first_row, self.kind, u32::from(self.clouds.is_one)];
+        if lists.kernel == ProductKernel::Mma {
+            let clouds = args![x.at(), y.at(), width, x.stride, y.stride];
+            let launch = Launch::linear(lists.count, 256);
+            let kernel = session.kernel(&COST_CLOUDS)?;
+            // SAFETY: rows and columns lead to costs of the chunk, which `out` holds; the tiles are of rows
+            // of both clouds; each cloud has a norm a row.
+            return unsafe { session.launch(&kernel, launch, &[clouds, places, numbers].concat()) };
+        }
+        let tile = lists.kernel.tile();
+        let (x_map, y_map) =
+            (self.map(session, x, tile.rows)?, self.map(session, y, tile.columns)?);
+        let clouds = args![x_map.arg(), y_map.arg(), width];
+        let (variant, launch, count) = match lists.kernel {
+            ProductKernel::Split { ctas } => {
+                // More CTAs than a grid can have are refused by the launch.
+                let launch = Launch::linear(lists.count.saturating_mul(ctas), WGMMA_THREADS);
+                (&COST_SPLIT, launch.cluster([ctas, 1, 1]).dynamic_shared(SPLIT_SHARED), None)
+            }
+            _ => {
+                let grid = lists.count.min(session.stream.device().facts().sm_count);
+                let launch = Launch::linear(grid, WGMMA_THREADS).dynamic_shared(WGMMA_SHARED);
+                (&COST_WGMMA, launch, Some(Arg::from(lists.count)))
+            }
+        };
+        let kernel = session.kernel(variant)?;
+        session.gpu(kernel.set_dynamic_shared(launch.dynamic_shared))?;
+        let args = [clouds, places, numbers, count.as_slice()].concat();
+        // SAFETY: as above; the list of tiles has `count`, or one a cluster.
+        unsafe { session.launch(&kernel, launch, &args) }
+    }
+
+    /// Rows in boxes of so many, as `wgmma` takes them.
+    fn map(&self, session: &Session<'_>, rows: &Rows<'_>, tile_rows: u32) -> Result<TensorMap> {
+        let tensor = Tiled {
+            address: rows.address(),
+            extents: &[self.clouds.width.into(), rows.count.into()],
+            strides: &[2 * u64::from(rows.stride)],
+            tile: &[CHUNK, tile_rows],
+            swizzle: Swizzle::Bytes128,
+        };
+        session.gpu(TensorMap::tiled::<bf16>(session.stream.device(), &tensor))
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Session<'a> {
     pub op: &'static str,
     /// What costs are made from.
     pub form: Form,
+    /// `D`.
+    pub width: usize,
     other: &'a Stream,
 }
 
@@ -22,7 +24,7 @@ impl<'a> Session<'a> {
     /// Begins on the stream of `x`, once that of `y` has come as far as it is now.
     pub fn begin(op: &'static str, x: DevicePoints<'a>, y: DevicePoints<'a>) -> Result<Self> {
         let (stream, other) = (x.stream(), y.stream());
-        let session = Self { stream, op, form: Form::of(&x, &y), other };
+        let session = Self { stream, op, form: Form::of(&x, &y), width: x.width(), other };
         if !stream.device().is_same(other.device()) {
             let (x, y) = (stream.device().ordinal(), other.device().ordinal());
             let detail = format!("x is on cuda:{x} and y on cuda:{y}, expected one device");

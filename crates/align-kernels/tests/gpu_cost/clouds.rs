@@ -54,6 +54,18 @@ fn products_of_clouds_are_within_four_times_the_error_of_a_plain_loop() {
     }
 }
 
+/// Too few tiles for the SMs: two and four CTAs share each.
+#[test]
+fn parts_of_long_sums_are_put_together() {
+    let Some(stream) = stream() else { return };
+    for (width, cost) in [(520, Cost::SqEuclidean), (1030, Cost::Cosine)] {
+        let x = Cloud::new(&LENGTHS, width, 10).rounded(Form::Half);
+        let y = Cloud::new(&LENGTHS[..8], width, 11).rounded(Form::Half);
+        let got = costs(&stream, &x, &y, cost, Pairing::AllPairs);
+        check(&x, &y, cost, &got, true);
+    }
+}
+
 #[test]
 fn large_pairs_one_by_one_are_products_too() {
     let Some(stream) = stream() else { return };

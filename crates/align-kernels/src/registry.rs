@@ -65,6 +65,7 @@ registry! {
     NST_TURN = "nst", "nst_turn_v1_f32";
     NST_UNIT_ROWS = "nst", "nst_unit_rows_v1_f32";
     RESIDENT = "sinkhorn", "sinkhorn_resident_v2_f32";
+    RESIDENT_CLUSTER = "sinkhorn", "sinkhorn_resident_v3_cluster_f32";
     ROWS = "sinkhorn", "sinkhorn_row_v1_warp_f32";
     COLUMNS = "sinkhorn", "sinkhorn_column_v1_block_f32";
     MARGINAL = "sinkhorn", "sinkhorn_marginal_v1_f32";

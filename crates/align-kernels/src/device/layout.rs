@@ -193,6 +193,12 @@ impl Layout {
         (f..f + n, g..g + m)
     }
 
+    /// The packed rows of a chunk.
+    pub fn rows_of(&self, chunk: &Chunk) -> Range<u32> {
+        let start = |k: usize| self.pairs.get(k).map_or(self.rows, |pair| pair[6]);
+        start(chunk.pairs.start)..start(chunk.pairs.end)
+    }
+
     /// `pair, first row, first column, 0`: all tiles of a chunk, those of the same rows together.
     pub fn tiles(&self, chunk: &Chunk) -> Vec<[u32; 4]> {
         let of_pair = |k: usize| {

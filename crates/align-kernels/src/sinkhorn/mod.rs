@@ -27,9 +27,9 @@
 //! # On a GPU
 //!
 //! With clouds of `DevicePoints` (feature `cuda`, on unless turned off) the same functions run there, in
-//! every mode. [`Mode::Fixed`] keeps `K` of pairs up to some 128 by 256 in registers, and that of pairs of up
-//! to 4096 columns over the chip and, as far as it does not fit, in memory, which takes as much again as
-//! their costs. Both are over-relaxed as on the host; pairs of more columns run plain updates in the log
+//! every mode. [`Mode::Fixed`] keeps `K` of pairs up to some 128 by 256 (512 on Hopper) in registers, and
+//! that of pairs of up to 4096 columns over the chip and, as far as it does not fit, in memory, which takes
+//! as much again as their costs. Both are over-relaxed as on the host; pairs of more columns run plain updates in the log
 //! domain, so let the longer cloud be `x`. [`Acceleration`] is a hint that does not
 //! move the solution: Anderson's combination is taken for over-relaxation. Weights come from the host, and
 //! all results but the gradients of the points come back to it. [`Mode::GeomLoss`] without a diameter makes
@@ -118,7 +118,7 @@ use crate::ragged::Ragged;
 /// points that lie far from the origin. The iteration holds `exp((f + g - C) / eps)` and takes no
 /// logarithms while its sums stay in range, otherwise it updates in the log domain. Results have the same
 /// bits on any number of threads. Memory is `O(N + M)` a pair, and two cost tiles a thread; all-pairs adds
-/// 64 MiB of inner products. A GPU holds the costs of all pairs at once where plans or gradients are made.
+/// 64 MiB of inner products. A GPU holds plans of all pairs for gradients, and their costs only where it must.
 ///
 /// # Source
 ///

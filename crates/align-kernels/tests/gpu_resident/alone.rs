@@ -7,9 +7,9 @@ use crate::batch::{Cloud, Form};
 use crate::device::stream;
 use crate::transport::{Case, fixed, only};
 
-/// Sizes of many grids, and two that do not fit.
-const X: [usize; 9] = [1, 64, 129, 70, 0, 33, 64, 530, 5];
-const Y: [usize; 9] = [7, 64, 257, 20, 4, 250, 64, 3, 5];
+/// Sizes of many grids, one of two CTAs, and two that do not fit.
+const X: [usize; 10] = [1, 64, 129, 70, 0, 33, 64, 530, 5, 130];
+const Y: [usize; 10] = [7, 64, 257, 20, 4, 250, 64, 3, 5, 200];
 
 fn same(got: &Output, k: usize, want: &Output) {
     assert_eq!((got.f_of(k), got.g_of(k)), (&want.f[..], &want.g[..]), "pair {k}");

@@ -70,6 +70,14 @@ fn every_size_is_within_twice_the_error_of_a_plain_loop() {
 }
 
 #[test]
+fn pairs_of_two_ctas_are_as_exact() {
+    let some = [(128, 512), (100, 300), (250, 256), (3, 600), (500, 70)];
+    check(&shaped(&some, Form::Tight, fixed(0.05, 4, 0.0)), "two CTAs");
+    let reach = Options { reach: Some(0.7), ..fixed(0.1, 5, 1e-4) };
+    check(&shaped(&some[1..4], Form::Half, reach).with_holes(), "two CTAs, reach");
+}
+
+#[test]
 fn points_without_weight_are_not_used_whatever_the_size() {
     let some = [(65, 130), (64, 256), (128, 65), (200, 3), (31, 33)];
     check(&shaped(&some, Form::Gaps, fixed(0.05, 7, 0.0)).with_holes(), "holes");

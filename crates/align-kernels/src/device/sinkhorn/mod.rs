@@ -132,12 +132,17 @@ impl<'a, 'p> Stage<'a, 'p> {
         };
         let projects = options.project_x || options.project_y;
         let makes_plans = wanted.is_some() || options.plan || projects;
+        let is_plain = options.cost == Cost::SqEuclidean && matches!(options.mode, Mode::Fixed(_));
+        let keeps_cost = wanted.is_some() && !is_plain || projects && options.cost == Cost::Cosine;
         let costs = || problem.costs(&clouds, options.cost);
-        let (mut reached, sums, cost) = match (options.mode, saved) {
+        let (mut reached, solved, cost) = match (options.mode, saved) {
             (_, Some(saved)) => (restored(&problem, saved)?, None, Some(costs()?)),
             (Mode::Fixed(fixed), None) => {
-                let Solved { reached, sums } = resident::solve(&problem, call, &clouds, &fixed)?;
-                (reached, Some(sums), makes_plans.then(costs).transpose()?)
+                let wants_plan = makes_plans && !keeps_cost;
+                let Solved { reached, sums, plan } =
+                    resident::solve(&problem, call, &clouds, &fixed, wants_plan)?;
+                let lacks_plan = makes_plans && plan.is_none();
+                (reached, Some((sums, plan)), lacks_plan.then(costs).transpose()?)
             }
             (Mode::GeomLoss(_), None) => {
                 let cost = costs()?;
@@ -157,10 +162,11 @@ impl<'a, 'p> Stage<'a, 'p> {
             }
             false => (None, [None, None]),
         };
-        let is_plain = options.cost == Cost::SqEuclidean && matches!(options.mode, Mode::Fixed(_));
-        let keeps_cost = wanted.is_some() && !is_plain || projects && options.cost == Cost::Cosine;
-        let (sums, plan, cost) = match (cost, sums) {
-            (None, sums) => (sums.expect("sums come where costs do not stay"), None, None),
+        let (sums, plan, cost) = match (cost, solved) {
+            (None, solved) => {
+                let (sums, plan) = solved.expect("sums come where costs do not stay");
+                (sums, plan, None)
+            }
             (Some(cost), _) if !makes_plans => {
                 (plan::sums_alone(&problem, &cost, &mut reached)?, None, None)
             }

@@ -55,30 +55,57 @@ pub(super) fn of_rows(
     problem: &Problem<'_>,
     plan: Arg<'_>,
     cost: Arg<'_>,
-    [f, g]: [&Buffer; 2],
+    potentials: [&Buffer; 2],
 ) -> Result<(Buffer, Buffer)> {
-    let Problem { session, layout, scalars, .. } = problem;
-    let mut rows = session.room(problem.len(Side::Rows))?;
-    let mut entropy = session.room(problem.len(Side::Rows))?;
+    let room = || problem.session.room(problem.len(Side::Rows));
+    let (mut rows, mut entropy) = (room()?, room()?);
+    let costs = Costs { values: cost, pairs: problem.pairs(), pad: 1 };
+    let all = 0..problem.layout.rows;
+    of_some_rows(problem, plan, &costs, potentials, [&mut rows, &mut entropy], all)?;
+    Ok((rows, entropy))
+}
+
+/// Where costs are.
+pub(super) struct Costs<'c> {
+    pub values: Arg<'c>,
+    /// As those of the problem, but for where the costs start.
+    pub pairs: Arg<'c>,
+    /// Rows of costs start at multiples of it.
+    pub pad: u32,
+}
+
+/// As [`of_rows`], for a range of the rows of all pairs.
+pub(super) fn of_some_rows(
+    problem: &Problem<'_>,
+    plan: Arg<'_>,
+    costs: &Costs<'_>,
+    [f, g]: [&Buffer; 2],
+    [rows, entropy]: [&mut Buffer; 2],
+    range: std::ops::Range<u32>,
+) -> Result<()> {
+    let Problem { session, scalars, .. } = problem;
     let kernel = session.kernel(&PLAN)?;
-    let launch = Launch::new([layout.rows.div_ceil(8), 1, 1], [32, 8, 1]);
+    let launch = Launch::new([range.len().div_ceil(8) as u32, 1, 1], [32, 8, 1]);
     let args = args![
         plan,
-        &mut rows,
-        &mut entropy,
-        cost,
+        rows,
+        entropy,
+        costs.values,
         f,
         g,
         problem.weights(Side::Rows),
         problem.weights(Side::Columns),
         problem.pairs(),
         problem.pair_of_row(),
-        layout.rows,
+        range.end,
         scalars.scale,
+        costs.pairs,
+        costs.pad,
+        range.start,
     ];
-    // SAFETY: everything has the sizes of the layout; the kernel lets plans take the place of costs.
-    unsafe { session.launch(&kernel, launch, args)? };
-    Ok((rows, entropy))
+    // SAFETY: everything has the sizes of the layout, and there are costs for the pairs of the rows; the
+    // kernel lets plans take the place of costs.
+    unsafe { session.launch(&kernel, launch, args) }
 }
 
 /// What the columns of plans, or of what pulls, sum to.

@@ -1,7 +1,8 @@
 //! One temperature until convergence: pairs that fit registers in one launch of their size, others in the
 //! log domain.
 //!
-//! A pair of up to `64 R` by `64 S` points takes `R S` warps. Costs come chunk by chunk, so that they are
+//! A pair of up to `64 R` by `64 S` points takes `R S` warps, of two CTAs where one does not hold them and
+//! the device has clusters. Costs come chunk by chunk, so that they are
 //! still in the L2 cache when the iterations begin, and each is read once.
 
 use gpu_runtime::{Arg, DeviceBuffer, DeviceSlice, Launch, args};
@@ -14,8 +15,9 @@ use crate::device::clouds::Clouds;
 use crate::device::layout::{Chunk, Layout};
 use crate::device::pairwise_cost::{Lists, Products};
 use crate::device::parcel::{Delivered, Parcel, Place};
+use crate::device::session::Session;
 use crate::error::Result;
-use crate::registry::RESIDENT;
+use crate::registry::{RESIDENT, RESIDENT_CLUSTER};
 use crate::sinkhorn::{Acceleration, Call, Fixed};
 
 /// Costs of a chunk: 33 MB of the 50 MB or 60 MB that an L2 cache has.
@@ -24,12 +26,14 @@ const CHUNK: usize = 33 << 18;
 const TILE: u32 = 64;
 const MOST_WARPS: u32 = 8;
 /// Shared memory of the most warps.
-const MOST_SHARED: u32 = Grid { down: MOST_WARPS, across: 1 }.shared();
+const MOST_SHARED: u32 = Grid { ctas: 1, down: MOST_WARPS, across: 1 }.shared();
 
 /// Potentials of all pairs, and what their plans sum to.
 pub(super) struct Solved {
     pub reached: Reached,
     pub sums: Sums,
+    /// Plans without gaps, if they were asked for and every pair fits.
+    pub plan: Option<Buffer>,
 }
 
 /// Solves every pair. Those without mass have zeros, after no iteration.
@@ -38,10 +42,12 @@ pub(super) fn solve(
     call: &Call<'_>,
     clouds: &Clouds<'_>,
     fixed: &Fixed,
+    wants_plan: bool,
 ) -> Result<Solved> {
     let (session, all) = (&problem.session, &problem.layout);
     let with_mass = (0..call.pairs()).filter(|&k| call.has_mass(k));
-    let (fit, rest): (Vec<_>, Vec<_>) = with_mass.partition(|&k| Grid::of(all, k).is_some());
+    let (fit, rest): (Vec<_>, Vec<_>) =
+        with_mass.partition(|&k| Grid::of(session, all, k).is_some());
     let zeros = |side| session.zeros(problem.len(side));
     let mut out = Results {
         f: zeros(Side::Rows)?,
@@ -49,16 +55,25 @@ pub(super) fn solve(
         rows: zeros(Side::Rows)?,
         columns: zeros(Side::Columns)?,
         iterations: session.zeros(call.pairs())?,
+        entropy: None,
+        plan: None,
     };
+    if wants_plan && fit.len() == call.pairs() {
+        out.entropy = Some(session.room(problem.len(Side::Rows))?);
+        out.plan = Some(session.room(all.cost_starts[fit.len()])?);
+    }
     if !fit.is_empty() {
         out.of_registers(problem, call, clouds, fixed, &fit)?;
     }
     if !rest.is_empty() {
         out.of_log_domain(problem, call, clouds, fixed, &rest)?;
     }
-    let Results { f, g, rows, columns, iterations } = out;
+    let Results { f, g, rows, mut columns, iterations, entropy, plan } = out;
+    if let Some(plan) = &plan {
+        columns = plan::of_columns(problem, plan)?;
+    }
     let reached = Reached { f, g, before: None, iterations: Iterations::Counted(iterations) };
-    Ok(Solved { reached, sums: Sums { rows, columns, entropy: None } })
+    Ok(Solved { reached, sums: Sums { rows, columns, entropy }, plan })
 }
 
 /// What belongs to all pairs, on the device.
@@ -68,6 +83,8 @@ struct Results {
     rows: Buffer,
     columns: Buffer,
     iterations: DeviceBuffer<u32>,
+    entropy: Option<Buffer>,
+    plan: Option<Buffer>,
 }
 
 impl Results {
@@ -89,7 +106,7 @@ impl Results {
         };
         let mut parcel = Parcel::default();
         let lists = Lists::put(session, &layout, &mut parcel);
-        let of_chunk = |chunk| Queue::of_chunk(&layout, chunk, which, &mut parcel);
+        let of_chunk = |chunk| Queue::of_chunk(session, &layout, chunk, which, &mut parcel);
         let queues: Vec<Vec<Queue>> = layout.chunks.iter().map(of_chunk).collect();
         let count = queues.iter().map(Vec::len).sum();
         let (delivered, tickets) = (parcel.send(session)?, session.zeros::<u32>(count)?);
@@ -101,6 +118,13 @@ impl Results {
             for queue in queues {
                 self.launch(problem, fixed, &cost, queue, (&delivered, ticket))?;
                 ticket += 4;
+            }
+            if let (Some(plan), Some(entropy)) = (&mut self.plan, &mut self.entropy) {
+                let (pairs, values) = (delivered.at(lists.pairs), Arg::from(&cost));
+                let costs = plan::Costs { values, pairs, pad: layout.pad };
+                let rows = layout.rows_of(&layout.chunks[chunk]);
+                let (potentials, sums) = ([&self.f, &self.g], [&mut self.rows, entropy]);
+                plan::of_some_rows(problem, plan.into(), &costs, potentials, sums, rows)?;
             }
         }
         Ok(())
@@ -115,7 +139,8 @@ impl Results {
         (delivered, ticket): (&Delivered, u64),
     ) -> Result<()> {
         let session = &problem.session;
-        let kernel = session.kernel(&RESIDENT)?;
+        let clusters = queue.grid.ctas == 2;
+        let kernel = session.kernel(if clusters { &RESIDENT_CLUSTER } else { &RESIDENT })?;
         let (threads, shared) = (32 * queue.grid.warps(), queue.grid.shared());
         // The same for every launch: another thread may be about to ask for more.
         session.gpu(kernel.set_dynamic_shared(MOST_SHARED))?;
@@ -143,7 +168,9 @@ impl Results {
             (problem.eps / problem.rho) as f32,
             fixed.tol as f32,
         ];
-        let launch = Launch::linear(queue.count.min(at_once), threads).dynamic_shared(shared);
+        let pairs = queue.count.min((at_once / queue.grid.ctas).max(1));
+        let launch = Launch::linear(pairs * queue.grid.ctas, threads).dynamic_shared(shared);
+        let launch = if clusters { launch.cluster([2, 1, 1]) } else { launch };
         // SAFETY: the jobs are of pairs with mass that fit the grid, whose costs are those of the chunk;
         // the rest has the sizes of the layout of all pairs, and the ticket is 0.
         unsafe { session.launch(&kernel, launch, args) }
@@ -185,23 +212,35 @@ impl Results {
     }
 }
 
-/// Warps of a pair: `down` by `across`, the latter a power of two.
+/// Warps of a pair: `down` by `across` in each of its CTAs, which are side by side. `across` is a power
+/// of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Grid {
+    ctas: u32,
     down: u32,
     across: u32,
 }
 
 impl Grid {
     /// The warps of a pair, if there are as many.
-    fn of(layout: &Layout, k: usize) -> Option<Self> {
+    fn of(session: &Session<'_>, layout: &Layout, k: usize) -> Option<Self> {
         let [_, n, _, m, ..] = layout.pairs[k];
-        let down = n.div_ceil(TILE);
-        let across = m.div_ceil(TILE).checked_next_power_of_two()?;
-        let fits = down.checked_mul(across).is_some_and(|warps| warps <= MOST_WARPS);
-        fits.then_some(Self { down, across })
+        let capability = session.stream.device().facts().compute_capability;
+        let has_clusters = (capability.major, capability.minor) == (9, 0);
+        Self::of_size(n, m, if has_clusters { 2 } else { 1 })
     }
 
+    /// The warps of `n` by `m` points in at most so many CTAs.
+    fn of_size(n: u32, m: u32, most_ctas: u32) -> Option<Self> {
+        let down = n.div_ceil(TILE);
+        let across = m.div_ceil(TILE).checked_next_power_of_two()?;
+        let warps = down.checked_mul(across)?;
+        let ctas = if warps <= MOST_WARPS { 1 } else { 2 };
+        let fits = ctas <= most_ctas && across >= ctas && warps <= ctas * MOST_WARPS;
+        fits.then_some(Self { ctas, down, across: across / ctas })
+    }
+
+    /// Warps of a CTA.
     const fn warps(self) -> u32 {
         self.down * self.across
     }
@@ -221,11 +260,19 @@ struct Queue {
 
 impl Queue {
     /// A queue for each grid, the largest first, and in each of them the largest pairs first.
-    fn of_chunk(layout: &Layout, chunk: &Chunk, which: &[usize], parcel: &mut Parcel) -> Vec<Self> {
-        let grid = |k: usize| Grid::of(layout, k).expect("pairs that fit were chosen");
+    fn of_chunk(
+        session: &Session<'_>,
+        layout: &Layout,
+        chunk: &Chunk,
+        which: &[usize],
+        parcel: &mut Parcel,
+    ) -> Vec<Self> {
+        let grid = |k: usize| Grid::of(session, layout, k).expect("pairs that fit were chosen");
         let mut pairs: Vec<usize> = chunk.pairs.clone().collect();
         let area = |k: usize| u64::from(layout.pairs[k][1]) * u64::from(layout.pairs[k][3]);
-        pairs.sort_by_key(|&k| std::cmp::Reverse((grid(k).warps(), grid(k), area(k))));
+        pairs.sort_by_key(|&k| {
+            std::cmp::Reverse((grid(k).ctas * grid(k).warps(), grid(k), area(k)))
+        });
         let same = |a: &usize, b: &usize| grid(*a) == grid(*b);
         let queue = |pairs: &[usize]| {
             let job = |&k: &usize| {
@@ -236,5 +283,26 @@ impl Queue {
             Self { grid: grid(pairs[0]), jobs: parcel.put(&jobs), count: pairs.len() as u32 }
         };
         pairs.chunk_by(same).map(queue).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_take_as_few_warps_as_hold_them() {
+        let grid =
+            |n, m, ctas| Grid::of_size(n, m, ctas).map(|grid| (grid.ctas, grid.down, grid.across));
+        assert_eq!(grid(1, 1, 1), Some((1, 1, 1)));
+        assert_eq!(grid(64, 257, 1), Some((1, 1, 8)), "a power of two");
+        assert_eq!(grid(129, 65, 1), Some((1, 3, 2)));
+        assert_eq!(grid(128, 512, 1), None);
+        assert_eq!(grid(128, 512, 2), Some((2, 2, 4)));
+        assert_eq!(grid(512, 128, 2), Some((2, 8, 1)));
+        assert_eq!(grid(513, 64, 2), None, "one column of warps is not cut");
+        assert_eq!((grid(129, 257, 2), grid(1, u32::MAX, 2)), (None, None));
+        // An A100 has 163 KiB for a CTA.
+        assert_eq!(MOST_SHARED, 135_680);
     }
 }

@@ -82,3 +82,13 @@ fn results_repeat_bit_for_bit() {
         assert_eq!(case.device(&stream).bits(), case.device(&stream).bits(), "{form:?}");
     }
 }
+
+#[test]
+fn windows_of_rows_add_up() {
+    let Some(stream) = stream() else { return };
+    // A window holds 1024 rows at most.
+    for (n, form) in [(1100, Form::Half), (1030, Form::Tight)] {
+        let case = Case::new((n, n + 1, 2), form, 11);
+        check(&case, &case.device(&stream));
+    }
+}

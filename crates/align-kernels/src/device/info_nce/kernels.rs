@@ -73,8 +73,8 @@ pub(super) const SLOPES_SHARED: u32 = 72_192;
 
 /// Threads of a CTA of warpgroups, and its shared memory: an SM has one.
 pub(super) const WIDE_THREADS: u32 = 640;
-pub(super) const WIDE_LSE_SHARED: u32 = 225_536;
-pub(super) const WIDE_SLOPES_SHARED: u32 = 198_848;
+pub(super) const WIDE_LSE_SHARED: u32 = 226_048;
+pub(super) const WIDE_SLOPES_SHARED: u32 = 199_040;
 
 /// Shared memory of the sums of a block, beside its tile.
 pub(super) fn lse_shared(anchors: u32) -> u32 {

@@ -16,6 +16,7 @@
 mod case;
 mod clouds;
 mod crd;
+mod geomloss;
 mod info_nce;
 mod mmd;
 mod pairwise_cost;
@@ -26,7 +27,14 @@ pub use case::{Case, Fraction, Ideal, Prediction, Run, Work};
 
 /// Cases of each operation, in the order in which a card with little time takes them.
 const OPERATIONS: &[&[Case]] =
-    &[sinkhorn::CASES, info_nce::CASES, pairwise_cost::CASES, mmd::CASES, crd::CASES];
+    &[
+        sinkhorn::CASES,
+        geomloss::CASES,
+        info_nce::CASES,
+        pairwise_cost::CASES,
+        mmd::CASES,
+        crd::CASES,
+    ];
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = &'static Case> {

@@ -42,11 +42,12 @@ fn values_and_gradients_are_those_of_geomloss() {
         let rho = options.reach.map(|reach| reach.powi(options.cost.power()));
         let factor = rho.map_or(1.0, |rho| (rho + eps / 2.0) / (rho + eps));
         // Potentials of single precision: their ulps over the temperature move plans.
-        let spread = 4.0 * f64::from(f32::EPSILON);
+        let spread = 8.0 * f64::from(f32::EPSILON);
         let bound = (spread / eps).max(spread) + 2e-6;
         if let Some(want) = case.value()
-            // A logarithm of a sum in units of eps, off by what `ex2` and `lg2` may be.
-            && (want - output.value[0]).abs() > 4e-6 * want.abs().max(1.0) + eps * (-21f64).exp2()
+            // Logarithms of sums in units of eps, off by what `ex2` and `lg2` may be, of three problems;
+            // the first eps is that of the diameter.
+            && (want - output.value[0]).abs() > 6e-6 * want.abs().max(1.0) + eps * (-20f64).exp2()
         {
             faults.push(format!("{case}: value {}, expected {want}", output.value[0]));
         }

@@ -91,12 +91,13 @@ fn large_pairs_read_each_element_of_their_kernel_once_an_iteration() {
     assert_eq!(long.conflicts, 0.0);
     assert!(long.bytes <= 1.1 * long.useful_bytes, "{} of {}", long.bytes, long.useful_bytes);
     // All of it is in shared memory, 128 bytes a wavefront; 16 of 528 rows are padding, and sums of rows
-    // and columns cross warps there.
+    // and columns cross warps there, which is much beside three blocks a CTA.
     let wavefronts = (long.wavefronts - short.wavefronts) / 10.0;
-    let ideal = 512.0 * 1024.0 * 4.0 / 128.0;
-    assert!(wavefronts >= ideal && wavefronts <= 1.2 * ideal, "{wavefronts} of {ideal}");
-    // Global memory: a share of 1024 column sums from each of 44 parts, written and read, and little more.
+    let kernel = 512.0 * 1024.0 * 4.0;
+    let ideal = kernel / 128.0;
+    assert!(wavefronts >= ideal && wavefronts <= 1.5 * ideal, "{wavefronts} of {ideal}");
+    // And none of it in global memory, where shares of column sums are written and read, and CTAs that
+    // wait for one another look as often as the interpreter lets them.
     let bytes = (long.bytes - short.bytes) / 10.0;
-    let shares = 2.0 * 44.0 * 1024.0 * 4.0;
-    assert!(bytes >= shares && bytes <= 1.5 * shares, "{bytes} of {shares}");
+    assert!(bytes < kernel, "{bytes} of {kernel}");
 }

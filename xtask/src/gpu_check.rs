@@ -152,6 +152,10 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
     let manifest = after(line, "\"manifest_path\":\"")?;
     let package = Path::new(&manifest).parent()?.file_name()?.to_string_lossy().into_owned();
     let target = &line[line.find("\"target\":{")?..];
+    // Programs that a test starts are built with it.
+    if package != "benches" && !target.starts_with("\"target\":{\"kind\":[\"test\"]") {
+        return None;
+    }
     Some((format!("{package}.{}", after(target, "\"name\":\"")?), file.into()))
 }
 

@@ -101,3 +101,18 @@ fn large_pairs_read_each_element_of_their_kernel_once_an_iteration() {
     let bytes = (long.bytes - short.bytes) / 10.0;
     assert!(bytes < kernel, "{bytes} of {kernel}");
 }
+
+#[test]
+fn annealing_reads_each_cost_once_and_takes_one_exponential_a_step() {
+    let Some(kernels) = counted("geomloss", "small") else { return };
+    let resident = kernels.iter().find(|(name, _)| name.starts_with("sinkhorn_geomloss_v2"));
+    let (name, counts) = resident.expect("ran");
+    expect_thrift(&[(name.clone(), *counts)]);
+    let elements = 4.0 * 64.0 * 256.0;
+    // Logarithms, potentials, and what each warp reads of a pair and of each step come on top.
+    assert!(counts.bytes <= 1.25 * 4.0 * elements, "{} bytes", counts.bytes);
+    // Updates are launched for the sums of the plans alone, once a side, not for the steps.
+    for (name, counts) in kernels.iter().filter(|(name, _)| name.starts_with("sinkhorn_")) {
+        assert!(counts.launches <= 2.0, "{name}: {} launches", counts.launches);
+    }
+}

@@ -26,15 +26,14 @@ mod sinkhorn;
 pub use case::{Case, Fraction, Ideal, Prediction, Run, Work};
 
 /// Cases of each operation, in the order in which a card with little time takes them.
-const OPERATIONS: &[&[Case]] =
-    &[
-        sinkhorn::CASES,
-        geomloss::CASES,
-        info_nce::CASES,
-        pairwise_cost::CASES,
-        mmd::CASES,
-        crd::CASES,
-    ];
+const OPERATIONS: &[&[Case]] = &[
+    sinkhorn::CASES,
+    geomloss::CASES,
+    info_nce::CASES,
+    pairwise_cost::CASES,
+    mmd::CASES,
+    crd::CASES,
+];
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = &'static Case> {

@@ -5,7 +5,7 @@
 //!
 //! 1. a file here named after the operation, with a type that implements [`Work`] and a
 //!    `pub(super) const CASES: &[Case]`; extents and predictions of the named shapes are in `shapes`;
-//! 2. its line in `mod` and in [`OPERATIONS`] below;
+//! 2. its line in `mod` and in `OPERATIONS` below;
 //! 3. where the whole is more than the interpreter does in some seconds, a [`Fraction`]: fewer items of
 //!    the same extents, so that the same kernels run, and for each kernel how many times its counts go
 //!    into the whole. Give one only where the work of each kernel is that multiple to within edges.

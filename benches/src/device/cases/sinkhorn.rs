@@ -83,12 +83,10 @@ const S1: Case = Case {
     shape: "S1",
     reason: "100 pairs of 48 x 160 at width 4096, fewer than an H200 has multiprocessors",
     full: &Transport { pairs: shapes::S1, ..FORWARD },
-    fraction: Some(Fraction { work: &Transport { pairs: S1_PART, ..FORWARD }, times: S1_TIMES }),
+    fraction: None,
     predicted: shapes::S1_FORWARD,
     ..S2
 };
-const S1_PART: Pairs = Pairs { x_lengths: &[48; 2], y_lengths: &[160; 2], ..shapes::S1 };
-const S1_TIMES: &[(&str, f64)] = &[("row_norms", 5.0), ("widen_rows", 5.0), ("", 25.0)];
 const STRIPS: Transport = Transport {
     pairs: Pairs { x_lengths: &[512], y_lengths: &[1024], width: 8 },
     format: Format::F32,
@@ -113,10 +111,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         variant: "bf16, 100 iterations, gradients",
         full: &Transport { pairs: shapes::S1, ..GRADIENT },
-        fraction: Some(Fraction {
-            work: &Transport { pairs: S1_PART, ..GRADIENT },
-            times: S1_TIMES,
-        }),
+        fraction: None,
         predicted: shapes::S1_GRADIENT,
         ..S1
     },

@@ -27,12 +27,14 @@ mod library;
 mod mapped;
 mod matmul;
 mod matrix;
+mod output;
 mod products;
 pub mod reference;
 pub mod registry;
 mod rungs;
 
 pub use error::{ErrorKind, MathError, Result};
-pub use matmul::{Scale, matmul};
+pub use matmul::matmul;
 pub use matrix::{Element, Matrix, MatrixMut};
+pub use output::Scale;
 pub use products::{Precision, Products};

@@ -6,8 +6,8 @@
 use gpu_runtime::{Blas, Matmul, Stream};
 
 use crate::error::Result;
-use crate::matmul::Scale;
 use crate::matrix::{Element, Form, Matrix, MatrixMut};
+use crate::output::Scale;
 use crate::products::Precision;
 
 /// Puts the product on the stream and says so, or says that it is not one for the library.

@@ -3,8 +3,8 @@
 use gpu_runtime::{Launch, Stream, Swizzle, TensorMap, Tiled, args};
 
 use crate::error::Result;
-use crate::matmul::{Place, Scale};
 use crate::matrix::{Element, Form, Matrix};
+use crate::output::{Place, Scale};
 use crate::products::Products;
 use crate::rungs::{MAPPED_BF16, Wish};
 

@@ -4,6 +4,7 @@ use gpu_runtime::{Arg, DeviceBuffer, Launch, Stream, args};
 
 use crate::error::{MathError, Result};
 use crate::matrix::{Element, Matrix, MatrixMut};
+use crate::output::{Place, Scale};
 use crate::products::{Precision, Products};
 use crate::registry::SUM;
 use crate::rungs::{MAPPED_BF16, Wish};
@@ -15,22 +16,6 @@ const MOST_ITEMS: usize = 65535;
 const MOST_TILES: u64 = (1 << 31) - 1;
 /// Columns of a CTA that adds partial sums.
 const SUM_COLUMNS: usize = 128;
-
-/// Factors of the product, and of what `out` held before.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scale {
-    /// Factor of the product.
-    pub alpha: f32,
-    /// Factor of the old `out`; at 0 it is not read.
-    pub beta: f32,
-}
-
-impl Default for Scale {
-    /// The product alone.
-    fn default() -> Self {
-        Self { alpha: 1.0, beta: 0.0 }
-    }
-}
 
 /// Puts `out = alpha a b + beta out` on a stream, and returns.
 ///
@@ -107,14 +92,6 @@ pub fn matmul<T: Element, C: Element>(
     // `out` one for each item; a grid longer than a device allows is refused.
     unsafe { products.kernel(&SUM, 0)?.launch(stream, &launch, args)? };
     Ok(())
-}
-
-/// Where a product goes: `out`, or the workspace of partial sums.
-pub(crate) struct Place<'a> {
-    pub values: Arg<'a>,
-    pub stride: usize,
-    pub step: usize,
-    pub is_bf16: bool,
 }
 
 /// One launch over all tiles, items and splits.

@@ -79,7 +79,7 @@ impl Products {
             return Ok(kernel);
         }
         let file = format!("{}.ptx", variant.name);
-        let kernel = Module::load_ptx(&self.device, &file, variant.ptx)?.kernel(variant.name)?;
+        let kernel = Module::load_static(&self.device, &file, variant.ptx)?.kernel(variant.name)?;
         if shared > 0 {
             kernel.set_dynamic_shared(shared)?;
         }

@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 use ndarray::Array2;
 
+use super::clips;
 use super::contrast::{Contrast, contrast};
-use super::in_batch::{self, Crd};
+use super::output::Crd;
 use crate::error::Result;
 use crate::place::{Host, Place};
 use crate::points::Points;
@@ -82,7 +83,7 @@ impl Distillation for Host {
         temperature: f64,
         n_data: usize,
     ) -> Result<Crd> {
-        in_batch::on_host(student, teacher, clip_of, drawn, temperature, n_data)
+        clips::on_host(student, teacher, clip_of, drawn, temperature, n_data)
     }
 
     fn dim(table: &Array2<f32>) -> (usize, usize) {

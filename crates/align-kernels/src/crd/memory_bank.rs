@@ -3,7 +3,8 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::distillation::Distillation;
-use super::in_batch::{Crd, check_temperature};
+use super::in_batch::check_temperature;
+use super::output::Crd;
 use crate::error::{KernelError, Result};
 use crate::place::{Cloud, Host};
 

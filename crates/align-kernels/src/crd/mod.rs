@@ -14,16 +14,19 @@
 //!
 //! Source: Tian, Krishnan and Isola 2020, arXiv:1910.10699, eq. (19) and (20).
 
+pub(crate) mod clips;
 pub(crate) mod constants;
 mod contrast;
 mod distillation;
-pub(crate) mod in_batch;
+mod in_batch;
 mod loss;
 pub(crate) mod memory_bank;
+mod output;
 
 pub use distillation::Distillation;
-pub use in_batch::{Crd, crd_in_batch};
+pub use in_batch::crd_in_batch;
 pub use memory_bank::{Bank, MemoryBank};
+pub use output::Crd;
 
 #[cfg(test)]
 mod tests;

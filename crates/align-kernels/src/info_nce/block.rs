@@ -4,10 +4,11 @@
 //! exchange and [combine](super::combine_lse) them (8 bytes an anchor), and each gets the part of
 //! the loss and of the gradients that comes from its block. Parts add up to the whole.
 
-use super::contrast::{Contrast, Placed};
+use super::contrast::Contrast;
 use super::options::{Extent, Options};
 use super::{Forward, Output, Problem, Scores, backward, forward};
 use crate::error::{KernelError, Result};
+use crate::place::Placed;
 use crate::points::Points;
 
 /// Log-sum-exps of a block.

@@ -1,7 +1,6 @@
 //! The path of InfoNCE on each place.
 
-use half::{bf16, f16};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
 use super::block::{self, Block, Lse};
 use super::layers::{self, Layer};
@@ -9,15 +8,6 @@ use super::{Options, Output};
 use crate::error::Result;
 use crate::place::{Host, Place};
 use crate::points::Points;
-
-/// A cloud that knows where it is: a view of an array, [`Points`], or `DevicePoints`.
-pub trait Placed<'a> {
-    /// Where.
-    type Place: Place;
-
-    /// The cloud.
-    fn placed(self) -> <Self::Place as Place>::Points<'a>;
-}
 
 /// A place that contrasts points: what [`info_nce`](fn@super::info_nce) and its kin do there.
 pub trait Contrast: Place {
@@ -89,25 +79,3 @@ impl Contrast for Host {
         block::given(x, y, block, options)
     }
 }
-
-impl<'a> Placed<'a> for Points<'a> {
-    type Place = Host;
-
-    fn placed(self) -> Points<'a> {
-        self
-    }
-}
-
-macro_rules! views {
-    ($($element:ty),*) => {$(
-        impl<'a> Placed<'a> for ArrayView2<'a, $element> {
-            type Place = Host;
-
-            fn placed(self) -> Points<'a> {
-                self.into()
-            }
-        }
-    )*};
-}
-
-views!(f32, bf16, f16);

@@ -28,12 +28,13 @@ use ndarray::Array2;
 
 pub use block::{Block, Lse, info_nce_given_lse, info_nce_lse};
 pub use combine::combine_lse;
-pub use contrast::{Contrast, Placed};
+pub use contrast::Contrast;
 pub use layers::{Layer, Layers, info_nce_layers};
 pub use options::{Options, Similarity};
 pub use similarities::{OfSimilarities, info_nce_similarities};
 
 use crate::error::{KernelError, Result};
+use crate::place::Placed;
 use crate::points::Points;
 use backward::{anchors_of, backward, one_direction};
 use forward::{Forward, forward};

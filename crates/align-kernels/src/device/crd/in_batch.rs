@@ -5,7 +5,7 @@ use gpu_runtime::DeviceBuffer;
 
 use super::slopes::{Table, slopes, total};
 use crate::crd::Crd;
-use crate::crd::in_batch::{counts, shift};
+use crate::crd::clips::{counts, shift};
 use crate::device::clouds::Clouds;
 use crate::device::points::DevicePoints;
 use crate::device::session::Session;

@@ -25,7 +25,7 @@ use super::points::{DevicePoints, DeviceValues};
 use super::session::Session;
 use crate::error::Result;
 use crate::info_nce::options::Extent;
-use crate::info_nce::{Block, Contrast, Layer, Lse, Options, Output, Placed, check};
+use crate::info_nce::{Block, Contrast, Layer, Lse, Options, Output, check};
 use index::Index;
 use kernels::Form;
 use packed::Batch;
@@ -89,14 +89,6 @@ impl Contrast for Gpu {
             false => given::run::<f32>(session, &tasks, block, options),
         };
         on_all("info_nce_given_lse", &tasks, of)
-    }
-}
-
-impl<'a> Placed<'a> for DevicePoints<'a> {
-    type Place = Gpu;
-
-    fn placed(self) -> DevicePoints<'a> {
-        self
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gpu_runtime::{Launch, args};
 
-use super::geomloss::Course;
+use super::course::Course;
 use super::problem::{Problem, Scalars, Side};
 use super::updates::Buffer;
 use crate::device::parcel::Parcel;

@@ -6,20 +6,13 @@
 use gpu_runtime::{Arg, DeviceBuffer, Launch, args};
 
 use super::annealed::{self, Potentials};
+use super::course::Course;
 use super::iterate::{Iterations, Reached};
 use super::problem::{Problem, Scalars, Side};
 use super::updates::{Buffer, Updates};
 use crate::device::parcel::Parcel;
 use crate::error::Result;
 use crate::registry::AVERAGE;
-
-/// What a problem is solved with.
-pub(super) struct Course<'s> {
-    /// Temperatures of each pair; none for those without mass, which are done before they begin.
-    pub schedules: Vec<&'s [f64]>,
-    /// Whether every pair is a cloud with itself: one potential is then both.
-    pub is_symmetric: bool,
-}
 
 /// Takes every pair through its temperatures.
 pub(super) fn solve(problem: &Problem<'_>, cost: &Buffer, course: &Course<'_>) -> Result<Reached> {

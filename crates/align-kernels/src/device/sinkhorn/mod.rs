@@ -5,6 +5,7 @@
 //! depends on the clouds, once before it begins.
 
 mod annealed;
+mod course;
 mod geomloss;
 mod given;
 mod gradient;
@@ -26,7 +27,7 @@ mod updates;
 pub use given::{DeviceCostGradients, DeviceCosts};
 pub use gradient::DeviceGradients;
 
-use self::geomloss::Course;
+use self::course::Course;
 use self::gradient::Matter;
 use self::half_gradient::Half;
 use self::iterate::{Reached, restored};

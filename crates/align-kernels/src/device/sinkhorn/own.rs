@@ -5,7 +5,8 @@
 
 use gpu_runtime::{Arg, Launch, args};
 
-use super::geomloss::{self, Course};
+use super::course::Course;
+use super::geomloss;
 use super::gradient::product;
 use super::iterate::{Iterations, LOOK_EVERY, Reached};
 use super::numbers::{Kind, State, reported};

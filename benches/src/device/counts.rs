@@ -23,6 +23,8 @@ pub struct Counts {
     pub flop: f64,
     /// Operations of tensor cores.
     pub mma_flop: f64,
+    /// Those of them on operands of TF32.
+    pub tf32_flop: f64,
     /// Results of special functions.
     pub special: f64,
     /// Wavefronts of shared memory.
@@ -54,6 +56,7 @@ impl Counts {
             useful_bytes: self.useful_bytes * times,
             flop: self.flop * times,
             mma_flop: self.mma_flop * times,
+            tf32_flop: self.tf32_flop * times,
             special: self.special * times,
             wavefronts: self.wavefronts * times,
             conflicts: self.conflicts * times,
@@ -71,6 +74,10 @@ impl Counts {
         self.useful_bytes += of("load_bytes") + of("store_bytes");
         self.flop += lanes("float") + 2.0 * lanes("fma") + lanes("half") + lanes("double");
         self.mma_flop += of("mma_flop");
+        // A kernel is named after what it multiplies.
+        if line["kernel"].as_str().is_some_and(|name| name.ends_with("_tf32")) {
+            self.tf32_flop += of("mma_flop");
+        }
         self.special += lanes("special");
         self.wavefronts += of("shared_wavefronts");
         self.conflicts += of("bank_conflicts");
@@ -107,10 +114,13 @@ mod tests {
         let line = r#"{"kernel":"k","counters":{"load_sectors":3,"load_bytes":96,"mma_flop":8,"classes":{"fma":[1,32]}}}"#;
         std::fs::write(&path, format!("{line}\n{line}\n")).unwrap();
         let (sums, end) = read(&path, 0).unwrap();
+        assert_eq!(sums["k"].tf32_flop, 0.0);
         let counts = sums["k"];
         assert_eq!((counts.launches, counts.bytes, counts.useful_bytes), (2.0, 192.0, 192.0));
         assert_eq!((counts.flop, counts.mma_flop), (128.0, 16.0));
         assert!(read(&path, end).unwrap().0.is_empty());
         assert_eq!(read(&path, line.len() + 1).unwrap().0["k"].launches, 1.0);
+        std::fs::write(&path, line.replace("\"k\"", "\"k_tf32\"")).unwrap();
+        assert_eq!(read(&path, 0).unwrap().0["k_tf32"].tf32_flop, 8.0);
     }
 }

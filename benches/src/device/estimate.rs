@@ -43,6 +43,7 @@ pub fn estimate(
     run().with_context(|| case.name())?;
     let interpreted_seconds = start.elapsed().as_secs_f64();
     let (mut kernels, end) = read(counters, from)?;
+    kernels.retain(|kernel, _| case.times(kernel) > 0.0);
     kernels.iter_mut().for_each(|(kernel, counts)| *counts = counts.times(case.times(kernel)));
     Ok((Estimate { case, kernels, interpreted_seconds }, end))
 }

@@ -21,7 +21,8 @@ pub fn bounds(counts: &Counts, card: &Card) -> Vec<Bound> {
     let mut all = vec![
         Bound { resource: "memory", seconds: counts.bytes / card.bandwidth },
         Bound { resource: "f32", seconds: counts.flop / card.flop },
-        Bound { resource: "tensor", seconds: counts.mma_flop / card.mma_flop },
+        // TF32 takes twice as long as bf16: once more for its part.
+        Bound { resource: "tensor", seconds: (counts.mma_flop + counts.tf32_flop) / card.mma_flop },
         Bound { resource: "special", seconds: counts.special / card.special() },
         Bound { resource: "shared", seconds: counts.wavefronts / card.wavefronts() },
         Bound { resource: "issue", seconds: counts.warp_instructions / card.issue() },
@@ -36,6 +37,7 @@ pub fn floor(ideal: &Ideal, card: &Card) -> Bound {
         bytes: ideal.bytes,
         flop: ideal.flop,
         mma_flop: ideal.mma_flop,
+        tf32_flop: ideal.tf32_flop,
         special: ideal.special,
         ..Counts::default()
     };
@@ -103,6 +105,9 @@ mod tests {
         assert!(matches!(bounds[0].resource, "memory" | "tensor"));
         assert!((bounds[0].seconds - 1e-6).abs() < 1e-12);
         assert!((bounds[1].seconds - 1e-6).abs() < 1e-12);
+        let rounded = Counts { tf32_flop: 790e6, bytes: 0.0, ..counts };
+        let tensor = super::bounds(&rounded, &CARDS[0])[0];
+        assert!(tensor.resource == "tensor" && (tensor.seconds - 2e-6).abs() < 1e-12);
         let counts = Counts { warp_instructions: 132.0 * 1.98e9 * 4.0, ..Counts::default() };
         assert!((super::bounds(&counts, &CARDS[0])[0].seconds - 1.0).abs() < 1e-12);
     }

@@ -48,7 +48,7 @@ pub struct Fraction {
     /// The part.
     pub work: &'static dyn Work,
     /// By the beginning of a kernel's name, how many times its counts go into the whole; the first that
-    /// fits. The last one has the empty name.
+    /// fits. 0 is for a kernel that the part alone takes. The last one has the empty name.
     pub times: &'static [(&'static str, f64)],
 }
 
@@ -59,6 +59,8 @@ pub struct Ideal {
     pub flop: f64,
     /// Operations that tensor cores can take, a multiply-add counting two.
     pub mma_flop: f64,
+    /// Those of them that have to be of TF32 at least, which take tensor cores twice as long.
+    pub tf32_flop: f64,
     /// Exponentials and other special functions.
     pub special: f64,
     /// Bytes of inputs and results.

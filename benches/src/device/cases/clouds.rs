@@ -1,10 +1,11 @@
 //! Ragged clouds in device memory, owned, for closures that run many times.
 
 use align_kernels::Ragged;
-use align_kernels::device::{DevicePoints, DeviceValues, Gpu};
+use align_kernels::device::{DevicePoints, DeviceValues, Gpu, Precision};
 use gpu_runtime::{DeviceBuffer, Stream};
 use half::bf16;
 
+use super::case::Ideal;
 use crate::kernels::{clustered, offsets};
 
 /// Number format of points.
@@ -24,6 +25,17 @@ impl Format {
             Self::Bf16 => 2.0,
         }
     }
+
+    /// So many operations of a product, where they can be done at the soonest.
+    pub(super) fn product(self, precision: Precision, flop: f64, rest: Ideal) -> Ideal {
+        match (self, precision) {
+            (Self::F32, Precision::Exact) => Ideal { flop: rest.flop + flop, ..rest },
+            (Self::F32, Precision::Tf32) => {
+                Ideal { mma_flop: rest.mma_flop + flop, tf32_flop: rest.tf32_flop + flop, ..rest }
+            }
+            (Self::Bf16, _) => Ideal { mma_flop: rest.mma_flop + flop, ..rest },
+        }
+    }
 }
 
 /// Points of one side.
@@ -32,6 +44,7 @@ pub(super) struct CloudOnDevice<'a> {
     stream: &'a Stream,
     offsets: Vec<usize>,
     width: usize,
+    precision: Precision,
 }
 
 enum Memory {
@@ -57,7 +70,12 @@ impl<'a> CloudOnDevice<'a> {
                 Memory::Bf16(DeviceBuffer::from_slice(stream, &narrow)?)
             }
         };
-        Ok(Self { memory, stream, offsets, width })
+        Ok(Self { memory, stream, offsets, width, precision: Precision::Exact })
+    }
+
+    /// The same, whose costs may be made from rounded points.
+    pub(super) fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The batch, as functions take it.
@@ -68,6 +86,6 @@ impl<'a> CloudOnDevice<'a> {
         };
         let count = self.offsets[self.offsets.len() - 1];
         let points = DevicePoints::new(self.stream, values, count, self.width)?;
-        Ok(Ragged::on_device(points, &self.offsets)?)
+        Ok(Ragged::on_device(points.with_precision(self.precision), &self.offsets)?)
     }
 }

@@ -1,5 +1,6 @@
 //! Costs of all pairs.
 
+use align_kernels::device::Precision;
 use align_kernels::pairwise_cost::{Cost, Pairing, pairwise_cost};
 use gpu_runtime::Stream;
 
@@ -9,9 +10,10 @@ use super::shapes::{self, Pairs};
 
 /// Costs of one shape from points of one format.
 #[derive(Debug)]
-struct Costs {
-    pairs: Pairs,
-    format: Format,
+pub(super) struct Costs {
+    pub(super) pairs: Pairs,
+    pub(super) format: Format,
+    pub(super) precision: Precision,
 }
 
 impl Pairs {
@@ -49,16 +51,14 @@ impl Work for Costs {
         let width = self.pairs.width as f64;
         let product = 2.0 * elements * width;
         let bytes = (points[0] + points[1]) * width * self.format.bytes() + 4.0 * elements;
-        match self.format {
-            Format::F32 => Ideal { flop: product, bytes, ..Ideal::default() },
-            Format::Bf16 => Ideal { mma_flop: product, bytes, ..Ideal::default() },
-        }
+        self.format.product(self.precision, product, Ideal { bytes, ..Ideal::default() })
     }
 
     fn prepare<'a>(&'a self, stream: &'a Stream) -> anyhow::Result<Run<'a>> {
         let Pairs { x_lengths, y_lengths, width } = self.pairs;
-        let x = CloudOnDevice::new(stream, x_lengths, width, self.format, 1)?;
-        let y = CloudOnDevice::new(stream, y_lengths, width, self.format, 2)?;
+        let cloud = |lengths, seed| CloudOnDevice::new(stream, lengths, width, self.format, seed);
+        let x = cloud(x_lengths, 1)?.with_precision(self.precision);
+        let y = cloud(y_lengths, 2)?.with_precision(self.precision);
         Ok(Box::new(move || {
             pairwise_cost(&x.ragged()?, &y.ragged()?, Cost::SqEuclidean, Pairing::AllPairs)?;
             Ok(())
@@ -66,63 +66,80 @@ impl Work for Costs {
     }
 }
 
-const S1: Case = Case {
-    op: "pairwise-cost",
-    shape: "S1",
-    variant: "bf16",
-    reason: "100 pairs of 48 x 160 at width 4096, where the product dominates",
-    full: &Costs { pairs: shapes::S1, format: Format::Bf16 },
-    fraction: None,
-    predicted: shapes::S1_COST,
-};
+/// Where the kernel does not depend on how many pairs there are.
 const S1_PART: Pairs = Pairs { x_lengths: &[48; 2], y_lengths: &[160; 2], ..shapes::S1 };
-const S1_TIMES: &[(&str, f64)] =
-    &[("row_norms", 5.0), ("widen_rows", 5.0), ("round_rows", 5.0), ("", 25.0)];
+const S1_TIMES: &[(&str, f64)] = &[("row_norms", 5.0), ("round_rows", 5.0), ("", 25.0)];
+const S2_PART: Pairs = Pairs { x_lengths: &[64; 2], y_lengths: &[256; 2], ..shapes::S2 };
+const S2_TIMES: &[(&str, f64)] = &[("row_norms", 32.0), ("round_rows", 32.0), ("", 1024.0)];
+
+const BF16: Costs = Costs { pairs: shapes::S2, format: Format::Bf16, precision: Precision::Exact };
+const F32: Costs = Costs { format: Format::F32, ..BF16 };
+const TF32: Costs = Costs { precision: Precision::Tf32, ..F32 };
+
 const S2: Case = Case {
+    op: "pairwise-cost",
     shape: "S2",
+    variant: "bf16",
     reason: "4096 pairs of 64 x 256 at width 1024: a batch of 64 texts and utterances",
-    full: &Costs { pairs: shapes::S2, format: Format::Bf16 },
+    full: &BF16,
     fraction: Some(Fraction {
-        work: &Costs { pairs: S2_ROWS, format: Format::Bf16 },
-        times: S2_ROWS_TIMES,
+        work: &Costs { pairs: shapes::S2_ROWS, ..BF16 },
+        times: shapes::S2_ROWS_TIMES,
     }),
     predicted: shapes::S2_COST,
-    ..S1
 };
-/// Eight rows of pairs, whose tiles fill the SMs as those of the whole do: 8 times 64 / 34 go into it.
-const S2_ROWS: Pairs = Pairs { x_lengths: &[64; 8], y_lengths: &[256; 34], ..shapes::S2 };
-const S2_ROWS_TIMES: &[(&str, f64)] = &[("row_norms", 20480.0 / 9216.0), ("", 256.0 / 17.0)];
-const S2_PART: Pairs = Pairs { x_lengths: &[64; 2], y_lengths: &[256; 2], ..shapes::S2 };
-const S2_TIMES: &[(&str, f64)] =
-    &[("row_norms", 32.0), ("widen_rows", 32.0), ("round_rows", 32.0), ("", 1024.0)];
+const S1: Case = Case {
+    shape: "S1",
+    reason: "100 pairs of 48 x 160 at width 4096, where the product dominates",
+    full: &Costs { pairs: shapes::S1, ..BF16 },
+    fraction: None,
+    predicted: shapes::S1_COST,
+    ..S2
+};
 
 pub(super) const CASES: &[Case] = &[
     S2,
     S1,
     Case {
         variant: "f32",
-        full: &Costs { pairs: shapes::S1, format: Format::F32 },
-        fraction: Some(Fraction {
-            work: &Costs { pairs: S1_PART, format: Format::F32 },
-            times: S1_TIMES,
-        }),
+        full: &Costs { pairs: shapes::S1, ..F32 },
+        fraction: Some(Fraction { work: &Costs { pairs: S1_PART, ..F32 }, times: S1_TIMES }),
+        predicted: &[],
+        ..S1
+    },
+    Case {
+        variant: "TF32",
+        full: &Costs { pairs: shapes::S1, ..TF32 },
+        fraction: Some(Fraction { work: &Costs { pairs: S1_PART, ..TF32 }, times: S1_TIMES }),
         predicted: &[],
         ..S1
     },
     Case {
         variant: "f32",
-        full: &Costs { pairs: shapes::S2, format: Format::F32 },
-        fraction: Some(Fraction {
-            work: &Costs { pairs: S2_PART, format: Format::F32 },
-            times: S2_TIMES,
-        }),
+        full: &F32,
+        fraction: Some(Fraction { work: &Costs { pairs: S2_PART, ..F32 }, times: S2_TIMES }),
+        predicted: &[],
+        ..S2
+    },
+    Case {
+        variant: "TF32",
+        full: &TF32,
+        fraction: Some(Fraction { work: &Costs { pairs: S2_PART, ..TF32 }, times: S2_TIMES }),
+        predicted: &[],
+        ..S2
+    },
+    Case {
+        shape: "few",
+        reason: "4 pairs of 64 x 256 at width 1024, too few for tiles of whole clouds",
+        full: &Costs { pairs: S2_PART, ..BF16 },
+        fraction: None,
         predicted: &[],
         ..S2
     },
     Case {
         shape: "ragged",
         reason: "lengths of real sentences: what odd edges cost",
-        full: &Costs { pairs: shapes::RAGGED, format: Format::Bf16 },
+        full: &Costs { pairs: shapes::RAGGED, ..BF16 },
         fraction: None,
         predicted: &[],
         ..S1

@@ -23,6 +23,11 @@ pub struct Pairs {
 pub const S1: Pairs = Pairs { x_lengths: &[48; 10], y_lengths: &[160; 10], width: 4096 };
 /// A batch of 64: 4096 pairs of 64 x 256.
 pub const S2: Pairs = Pairs { x_lengths: &[64; 64], y_lengths: &[256; 64], width: 1024 };
+/// Eight rows of its pairs, as many as take the cost kernels of the whole, on either card.
+pub const S2_ROWS: Pairs = Pairs { x_lengths: &[64; 8], y_lengths: &[256; 17], ..S2 };
+/// How many times the counts of those rows go into the whole: points, then pairs.
+pub const S2_ROWS_TIMES: &[(&str, f64)] =
+    &[("row_norms", 20480.0 / 4864.0), ("cloud_boxes", 20480.0 / 4864.0), ("", 512.0 / 17.0)];
 /// One large problem.
 pub const SINGLE: Pairs = Pairs { x_lengths: &[4096], y_lengths: &[4096], width: 64 };
 /// Lengths of real sentences and utterances, with the means of S1.
@@ -69,6 +74,16 @@ pub const NST: &[Prediction] =
     &[predicted("products", 0.065e-3), predicted("by Gram matrices", 1.04e-3)];
 /// The linear kernel.
 pub const MMD_LINEAR: &[Prediction] = &[predicted("inputs", 7.8e-6)];
+
+/// `m, n, k` of the first map of a BERT layer on 8192 tokens.
+pub const FEED_FORWARD: [usize; 3] = [8192, 3072, 768];
+/// The same from bf16, and from f32 without rounding.
+pub const FEED_FORWARD_BF16: &[Prediction] =
+    &[predicted("tensor cores", 49e-6), predicted("L2 at 5 TB/s", 91e-6)];
+/// At 80% of the slots as multiply-adds.
+pub const FEED_FORWARD_F32: &[Prediction] = &[predicted("multiply-adds", 0.72e-3)];
+/// `m, n, k` of a lopsided product, each of them prime.
+pub const ODD: [usize; 3] = [509, 263, 383];
 
 /// Contrastive distillation against memory banks.
 #[derive(Debug, Clone, Copy)]

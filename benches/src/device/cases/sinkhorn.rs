@@ -16,6 +16,8 @@ struct Transport {
     format: Format,
     iterations: usize,
     gradient: bool,
+    /// Means of partners, of both sides.
+    projects: bool,
 }
 
 impl Work for Transport {
@@ -24,13 +26,14 @@ impl Work for Transport {
     }
 
     /// Two multiply-adds an element and iteration, on kernels that stay on the chip; values and
-    /// potentials are written, costs are not.
+    /// potentials are written, costs are not. Gradients and projections take a product a side.
     fn ideal(&self) -> Ideal {
         let (elements, points) = (self.pairs.elements(), self.pairs.points());
         let width = self.pairs.width as f64;
         let product = 2.0 * elements * width;
-        let passes = if self.gradient { 3.0 } else { 1.0 };
-        let sides = if self.gradient { 2.0 } else { 1.0 };
+        let of_points = |wanted| if wanted { 2.0 } else { 0.0 };
+        let passes = 1.0 + of_points(self.gradient) + of_points(self.projects);
+        let sides = if self.gradient || self.projects { 2.0 } else { 1.0 };
         let mut ideal = Ideal {
             flop: 4.0 * elements * self.iterations as f64,
             special: elements,
@@ -49,8 +52,13 @@ impl Work for Transport {
         let x = CloudOnDevice::new(stream, x_lengths, width, self.format, 1)?;
         let y = CloudOnDevice::new(stream, y_lengths, width, self.format, 2)?;
         let fixed = Fixed { eps: 0.25, max_iters: self.iterations, tol: 0.0, ..Fixed::default() };
-        let options =
-            Options { pairing: Pairing::AllPairs, mode: Mode::Fixed(fixed), ..Options::default() };
+        let options = Options {
+            pairing: Pairing::AllPairs,
+            mode: Mode::Fixed(fixed),
+            project_x: self.projects,
+            project_y: self.projects,
+            ..Options::default()
+        };
         Ok(Box::new(move || {
             let (x, y) = (x.ragged()?, y.ragged()?);
             if self.gradient {
@@ -63,8 +71,13 @@ impl Work for Transport {
     }
 }
 
-const FORWARD: Transport =
-    Transport { pairs: shapes::S2, format: Format::Bf16, iterations: 100, gradient: false };
+const FORWARD: Transport = Transport {
+    pairs: shapes::S2,
+    format: Format::Bf16,
+    iterations: 100,
+    gradient: false,
+    projects: false,
+};
 const GRADIENT: Transport = Transport { gradient: true, ..FORWARD };
 
 const S2: Case = Case {
@@ -73,12 +86,12 @@ const S2: Case = Case {
     variant: "bf16, 100 iterations",
     reason: "4096 pairs of 64 x 256 at width 1024: a batch of 64, where iterations dominate",
     full: &FORWARD,
-    fraction: Some(Fraction { work: &Transport { pairs: S2_PART, ..FORWARD }, times: S2_TIMES }),
+    fraction: Some(Fraction {
+        work: &Transport { pairs: shapes::S2_ROWS, ..FORWARD },
+        times: shapes::S2_ROWS_TIMES,
+    }),
     predicted: shapes::S2_FORWARD,
 };
-/// Eight rows of pairs, as many as take the cost kernel of the whole: 8 times 64 / 34 go into it.
-const S2_PART: Pairs = Pairs { x_lengths: &[64; 8], y_lengths: &[256; 34], ..shapes::S2 };
-const S2_TIMES: &[(&str, f64)] = &[("row_norms", 20480.0 / 9216.0), ("", 256.0 / 17.0)];
 const S1: Case = Case {
     shape: "S1",
     reason: "100 pairs of 48 x 160 at width 4096, fewer than an H200 has multiprocessors",
@@ -93,6 +106,11 @@ const STRIPS: Transport = Transport {
     iterations: 10,
     ..FORWARD
 };
+const SMALL: Transport = Transport {
+    pairs: Pairs { x_lengths: &[64; 8], y_lengths: &[64], width: 64 },
+    format: Format::F32,
+    ..FORWARD
+};
 const SINGLE_PART: Pairs = Pairs { x_lengths: &[512], y_lengths: &[512], width: 64 };
 
 pub(super) const CASES: &[Case] = &[
@@ -101,8 +119,8 @@ pub(super) const CASES: &[Case] = &[
         variant: "bf16, 100 iterations, gradients",
         full: &GRADIENT,
         fraction: Some(Fraction {
-            work: &Transport { pairs: S2_PART, ..GRADIENT },
-            times: S2_TIMES,
+            work: &Transport { pairs: shapes::S2_ROWS, ..GRADIENT },
+            times: shapes::S2_ROWS_TIMES,
         }),
         predicted: shapes::S2_GRADIENT,
         ..S2
@@ -140,11 +158,16 @@ pub(super) const CASES: &[Case] = &[
         shape: "small",
         variant: "f32, 100 iterations",
         reason: "8 pairs of 64 x 64: what a test of the whole iteration costs to interpret",
-        full: &Transport {
-            pairs: Pairs { x_lengths: &[64; 8], y_lengths: &[64], width: 64 },
-            format: Format::F32,
-            ..FORWARD
-        },
+        full: &SMALL,
+        fraction: None,
+        predicted: &[],
+        ..S2
+    },
+    Case {
+        shape: "projected",
+        variant: "f32, 10 iterations, projections",
+        reason: "as small, with each point's mean partner: what plans and their products add",
+        full: &Transport { iterations: 10, projects: true, ..SMALL },
         fraction: None,
         predicted: &[],
         ..S2

@@ -19,7 +19,8 @@ pub const OPTIONS: &str = "options
   --device cpu     where the kernels run. cpu is timed. emu: the GPU kernels run on the PTX
                    interpreter; bytes, operations and the roofline of a card are printed as estimates
                    (takes --op, --shape, --list, --gpu h200|a100, and --record, which writes
-                   benches/record/emulated/DATE_roofline.csv). cuda: they are timed by events on this
+                   benches/record/emulated/DATE_roofline.csv: without --gpu, all cases for an H200
+                   and those that take other kernels for an A100). cuda: they are timed by events on this
                    machine's GPU (takes --op, --shape, --list, and --record, which writes
                    benches/record/CARD/)
   --peers          time GeomLoss, POT, OTT-JAX and PyTorch too, in turn with ours; the first time, an

@@ -22,7 +22,9 @@ use crate::device::clouds::{Clouds, Form};
 use crate::error::Result;
 use crate::registry::{MMD_STACK, MMD_WEIGHTS};
 
-/// Rows of a stack start at multiples of so many values.
+/// Bytes of a sector: rows of a stack start at whole ones.
+const SECTOR: usize = 32;
+/// Rows of a block start at multiples of so many, as sides do.
 const ALIGNMENT: usize = 8;
 
 pub(super) fn run<'c>(
@@ -114,7 +116,7 @@ impl<T: Element> Stacked<T> {
         centres: Option<&Means>,
     ) -> Result<Self> {
         let session = &call.session;
-        let pitch = (call.width + 1).next_multiple_of(ALIGNMENT);
+        let pitch = (call.width + 1).next_multiple_of(SECTOR / size_of::<T>());
         let stacked =
             Self { z: session.room(cut.rows * pitch)?, half_norms: session.room(cut.rows)?, pitch };
         let kernel = session.kernel(&MMD_STACK)?;

@@ -19,6 +19,8 @@ pub struct Counts {
     pub bytes: f64,
     /// Bytes that lanes asked for in loads and stores: the ideal of `bytes`.
     pub useful_bytes: f64,
+    /// Of these, bytes that lanes stored.
+    pub stored_bytes: f64,
     /// f32, f64 and half operations outside tensor cores.
     pub flop: f64,
     /// Operations of tensor cores.
@@ -54,6 +56,7 @@ impl Counts {
             requests: self.requests * times,
             bytes: self.bytes * times,
             useful_bytes: self.useful_bytes * times,
+            stored_bytes: self.stored_bytes * times,
             flop: self.flop * times,
             mma_flop: self.mma_flop * times,
             tf32_flop: self.tf32_flop * times,
@@ -72,6 +75,7 @@ impl Counts {
         self.requests += of("global_loads") + of("global_stores") + of("global_atomics");
         self.bytes += 32.0 * (of("load_sectors") + of("store_sectors") + of("atomic_sectors"));
         self.useful_bytes += of("load_bytes") + of("store_bytes");
+        self.stored_bytes += of("store_bytes");
         self.flop += lanes("float") + 2.0 * lanes("fma") + lanes("half") + lanes("double");
         self.mma_flop += of("mma_flop");
         // A kernel is named after what it multiplies.
@@ -111,12 +115,13 @@ mod tests {
     fn lines_are_summed_by_kernel() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("counters.jsonl");
-        let line = r#"{"kernel":"k","counters":{"load_sectors":3,"load_bytes":96,"mma_flop":8,"classes":{"fma":[1,32]}}}"#;
+        let line = r#"{"kernel":"k","counters":{"load_sectors":3,"load_bytes":96,"store_sectors":1,"store_bytes":8,"mma_flop":8,"classes":{"fma":[1,32]}}}"#;
         std::fs::write(&path, format!("{line}\n{line}\n")).unwrap();
         let (sums, end) = read(&path, 0).unwrap();
         assert_eq!(sums["k"].tf32_flop, 0.0);
         let counts = sums["k"];
-        assert_eq!((counts.launches, counts.bytes, counts.useful_bytes), (2.0, 192.0, 192.0));
+        assert_eq!((counts.launches, counts.bytes, counts.useful_bytes), (2.0, 256.0, 208.0));
+        assert_eq!(counts.stored_bytes, 16.0);
         assert_eq!((counts.flop, counts.mma_flop), (128.0, 16.0));
         assert!(read(&path, end).unwrap().0.is_empty());
         assert_eq!(read(&path, line.len() + 1).unwrap().0["k"].launches, 1.0);

@@ -1,9 +1,8 @@
-//! Discrepancies between samples with gradients: Gaussian kernels, and NST.
+//! Discrepancies between samples with gradients: Gaussian and linear kernels, and what comes before.
 
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use align_kernels::mmd::{Options, mmd};
-use align_kernels::nst::nst;
+use align_kernels::mmd::{Estimator, Options, median_bandwidth, mmd};
 use gpu_runtime::Stream;
 
 use super::case::{Case, Fraction, Ideal, Run, Work};
@@ -12,20 +11,28 @@ use super::shapes;
 
 /// Squares a factor of two apart around the typical squared distance of unit vectors, 2.
 const BANDWIDTHS: [f64; 5] = [FRAC_1_SQRT_2, 1.0, SQRT_2, 2.0, 2.0 * SQRT_2];
+/// Exponentials that five bandwidths cost, the others being squares.
+const EXPONENTIALS: f64 = 2.0;
+/// Points that a median is taken of, at most.
+const MEDIAN_POINTS: usize = 512;
 
 /// How samples are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kernel {
-    /// Five Gaussians.
+enum Form {
+    /// Five Gaussians, all pairs.
     Gaussian,
-    /// `<x, y>^2` of unit vectors.
-    Nst,
+    /// Five Gaussians, disjoint quadruples.
+    LinearTime,
+    /// Means alone.
+    Linear,
+    /// No discrepancy: the median distance.
+    Median,
 }
 
 /// So many points on either side.
 #[derive(Debug)]
 struct Discrepancy {
-    kernel: Kernel,
+    form: Form,
     count: usize,
     width: usize,
     format: Format,
@@ -36,59 +43,87 @@ impl Work for Discrepancy {
         format!("{0} + {0} x {1}", self.count, self.width)
     }
 
-    /// Gaussian: products of all pairs, of own pairs by half, and of all slopes with the points; one
-    /// exponential a pair, the others being its squares. NST: moments of both sides by half, and a
-    /// product for each gradient. Points in, f32 gradients out.
+    /// Gaussians: products of all pairs, of own pairs by half, and of all slopes with the points; one
+    /// exponential a pair, the others being its squares. Quadruples: four distances, and for each row two
+    /// weighted differences. A median: distances of the chosen points. Points in, f32 gradients out.
     fn ideal(&self) -> Ideal {
         let (n, d) = (self.count as f64, self.width as f64);
-        let (product, special) = match self.kernel {
-            Kernel::Gaussian => ((4.0 + 8.0) * n * n * d, 2.0 * n * n),
-            Kernel::Nst => ((2.0 + 4.0) * n * d * d, 0.0),
-        };
-        let bytes = 2.0 * n * d * (self.format.bytes() + 4.0);
-        let base = Ideal { special, bytes, ..Ideal::default() };
-        match self.format {
-            Format::F32 => Ideal { flop: product, ..base },
-            Format::Bf16 => Ideal { mma_flop: product, ..base },
+        let (numbers, bytes) = (2.0 * n * d, self.format.bytes());
+        let base = Ideal { bytes: numbers * (bytes + 4.0), ..Ideal::default() };
+        match self.form {
+            Form::Gaussian => {
+                let (product, base) =
+                    ((4.0 + 8.0) * n * n * d, Ideal { special: 2.0 * n * n, ..base });
+                match self.format {
+                    Format::F32 => Ideal { flop: product, ..base },
+                    Format::Bf16 => Ideal { mma_flop: product, ..base },
+                }
+            }
+            Form::LinearTime => {
+                let special = 4.0 * EXPONENTIALS * n / 2.0;
+                Ideal { flop: (4.0 * 3.0 + 4.0 * 4.0) * n / 2.0 * d, special, ..base }
+            }
+            Form::Linear => Ideal { flop: numbers, ..base },
+            Form::Median => {
+                let points = MEDIAN_POINTS.min(2 * self.count) as f64;
+                let pairs = points * (points - 1.0) / 2.0;
+                Ideal {
+                    flop: 3.0 * pairs * d,
+                    bytes: points * d * bytes + 8.0 * pairs,
+                    ..Ideal::default()
+                }
+            }
         }
     }
 
     fn prepare<'a>(&'a self, stream: &'a Stream) -> anyhow::Result<Run<'a>> {
         let x = CloudOnDevice::new(stream, &[self.count], self.width, self.format, 1)?;
         let y = CloudOnDevice::new(stream, &[self.count], self.width, self.format, 2)?;
-        let options = Options::gaussian(&BANDWIDTHS);
+        let gaussian = Options::gaussian(&BANDWIDTHS);
+        let options = match self.form {
+            Form::Gaussian => Some(gaussian),
+            Form::LinearTime => Some(gaussian.with(Estimator::LinearTime)),
+            Form::Linear => Some(Options::linear()),
+            Form::Median => None,
+        };
         Ok(Box::new(move || {
-            match self.kernel {
-                Kernel::Gaussian => mmd(&x.ragged()?, &y.ragged()?, &options)?,
-                Kernel::Nst => nst(&x.ragged()?, &y.ragged()?)?,
-            };
+            match &options {
+                Some(options) => drop(mmd(&x.ragged()?, &y.ragged()?, options)?),
+                None => drop(median_bandwidth(&x.ragged()?, &y.ragged()?)?),
+            }
             Ok(())
         }))
     }
 }
 
 const GAUSSIAN: Discrepancy = Discrepancy {
-    kernel: Kernel::Gaussian,
+    form: Form::Gaussian,
     count: shapes::MMD_COUNT,
     width: shapes::WIDTH,
     format: Format::Bf16,
 };
-/// A 32nd of the points: pairs are its square.
-const GAUSSIAN_PART: Discrepancy = Discrepancy { count: shapes::MMD_COUNT / 32, ..GAUSSIAN };
+/// A 32nd of the points: pairs are its square. 1024 terms of so few outputs would be split, which those of
+/// the whole are not; so a sector of
+/// coordinates less.
+const GAUSSIAN_PART: Discrepancy =
+    Discrepancy { count: shapes::MMD_COUNT / 32, width: shapes::WIDTH - 16, ..GAUSSIAN };
+/// The whole has eight blocks of 2048 points, which meet 36 times; the part is a fourth of one.
+const MEETINGS: f64 = 36.0 * 16.0;
 const GAUSSIAN_TIMES: &[(&str, f64)] = &[
-    ("mmd_weights", 1024.0),
-    ("mmd_distances", 1024.0),
-    ("matmul", 1024.0),
-    // Norms, copies and sums of rows.
+    ("mmd_weights", MEETINGS),
+    // Tiles of 128 x 256 that take 1024 terms. Products: 16 x 8 a meeting of 4 x 2. Slopes with points: as
+    // many products as blocks have partners, 16 x 5 of twice the terms, of 4 x 4 of half.
+    ("matmul", (36.0 * 16.0 * 8.0 + 64.0 * 16.0 * 5.0 * 2.0) / (4.0 * 2.0 + 4.0 * 4.0 / 2.0)),
+    // Copies of rows.
     ("", 32.0),
 ];
 
-const NST: Discrepancy = Discrepancy { kernel: Kernel::Nst, ..GAUSSIAN };
-/// More points than their width, as the whole, so that moments are taken: a 16th of the points of a
-/// quarter of the width.
-const NST_PART: Discrepancy =
-    Discrepancy { count: shapes::MMD_COUNT / 16, width: shapes::WIDTH / 4, ..NST };
-const NST_TIMES: &[(&str, f64)] = &[("matmul", 256.0), ("", 64.0)];
+const LINEAR: Discrepancy = Discrepancy { form: Form::Linear, ..GAUSSIAN };
+const LINEAR_TIME: Discrepancy =
+    Discrepancy { form: Form::LinearTime, format: Format::F32, ..GAUSSIAN };
+const MEDIAN: Discrepancy = Discrepancy { form: Form::Median, format: Format::F32, ..GAUSSIAN };
+/// An eighth of the width, where every kernel passes over the coordinates of all points.
+const EIGHTH: usize = shapes::WIDTH / 8;
 
 const N8192: Case = Case {
     op: "mmd",
@@ -103,22 +138,46 @@ const N8192: Case = Case {
 pub(super) const CASES: &[Case] = &[
     N8192,
     Case {
-        op: "nst",
-        variant: "bf16, gradients",
-        reason: "8192 neurons at 1024 positions, which moments compare without a Gram matrix",
-        full: &NST,
-        fraction: Some(Fraction { work: &NST_PART, times: NST_TIMES }),
-        predicted: shapes::NST,
+        shape: "small",
+        reason: "256 + 256 points at width 256: one block, where launches weigh more than products",
+        full: &Discrepancy { count: 256, width: 256, ..GAUSSIAN },
+        fraction: None,
+        predicted: &[],
         ..N8192
     },
     Case {
-        op: "nst",
-        variant: "f32, gradients",
-        reason: "the same from f32 points, which are multiplied exactly, outside tensor cores",
-        full: &Discrepancy { format: Format::F32, ..NST },
+        shape: "linear",
+        variant: "bf16, linear, gradients",
+        reason: "the linear kernel, which reads the points once for their means",
+        full: &LINEAR,
         fraction: Some(Fraction {
-            work: &Discrepancy { format: Format::F32, ..NST_PART },
-            times: NST_TIMES,
+            work: &Discrepancy { width: EIGHTH, ..LINEAR },
+            times: &[("", 8.0)],
+        }),
+        predicted: shapes::MMD_LINEAR,
+        ..N8192
+    },
+    Case {
+        shape: "linear-time",
+        variant: "f32, 5 Gaussians, linear time, gradients",
+        reason: "the estimator for samples too large for all pairs: 4096 quadruples",
+        full: &LINEAR_TIME,
+        // Whole rows: the exponentials of a quadruple do not depend on the width.
+        fraction: Some(Fraction {
+            work: &Discrepancy { count: shapes::MMD_COUNT / 8, ..LINEAR_TIME },
+            times: &[("", 8.0)],
+        }),
+        predicted: &[],
+        ..N8192
+    },
+    Case {
+        shape: "median",
+        variant: "f32, median bandwidth",
+        reason: "distances of 512 points, which a run takes once before its first step",
+        full: &MEDIAN,
+        fraction: Some(Fraction {
+            work: &Discrepancy { width: EIGHTH, ..MEDIAN },
+            times: &[("", 8.0)],
         }),
         predicted: &[],
         ..N8192

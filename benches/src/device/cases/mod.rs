@@ -21,6 +21,7 @@ mod given;
 mod info_nce;
 mod matmul;
 mod mmd;
+mod nst;
 mod pairwise_cost;
 pub mod shapes;
 mod sinkhorn;
@@ -38,6 +39,7 @@ const OPERATIONS: &[&[Case]] = &[
     pairwise_cost::CASES,
     matmul::CASES,
     mmd::CASES,
+    nst::CASES,
     crd::CASES,
 ];
 

@@ -85,6 +85,13 @@ pub const FEED_FORWARD_F32: &[Prediction] = &[predicted("multiply-adds", 0.72e-3
 /// `m, n, k` of a lopsided product, each of them prime.
 pub const ODD: [usize; 3] = [509, 263, 383];
 
+/// Clips of a batch whose tokens NST compares with them.
+pub const NST_CLIPS: usize = 32;
+/// Tokens of each.
+pub const NST_TOKENS_OF_CLIP: usize = 8;
+/// Extent of a token's state and of a clip's vector.
+pub const NST_TOKEN_WIDTH: usize = 768;
+
 /// Contrastive distillation against memory banks.
 #[derive(Debug, Clone, Copy)]
 pub struct Banks {
@@ -100,5 +107,7 @@ pub struct Banks {
 
 /// The published setting of CRD.
 pub const CRD: Banks = Banks { batch: 64, negatives: 16_384, rows: 50_000, width: 128 };
+/// So few negatives that a table of all scores does not pay.
+pub const CRD_FEW: Banks = Banks { negatives: 1024, ..CRD };
 /// Forward, gradients and the update of the banks.
 pub const CRD_STEP: &[Prediction] = &[predicted("banks", 6e-6), predicted("dense scores", 40e-6)];

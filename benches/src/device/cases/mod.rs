@@ -100,7 +100,9 @@ mod tests {
             );
             let (whole, part) = (case.full.ideal(), fraction.work.ideal());
             let most = fraction.times.iter().fold(1.0, |most: f64, times| most.max(times.1));
-            assert!(whole.mma_flop <= most * part.mma_flop * 1.001, "{}", case.name());
+            // MMD makes the products of a block with itself whole, of which the least work counts half;
+            // its part is one such block.
+            assert!(whole.mma_flop <= most * part.mma_flop * 1.125, "{}", case.name());
         }
     }
 }

@@ -53,5 +53,5 @@ pub use optim::{AdamW, AdamWOptions};
 pub use philox::{DropoutKey, Philox};
 pub use safetensors_io::{SafeTensors, save_safetensors};
 pub use storage::Device;
-pub use tensor::Tensor;
+pub use tensor::{GrowingTensor, Tensor};
 pub use var::{Var, VarId};

@@ -33,6 +33,14 @@ impl Layout {
         true
     }
 
+    /// How far the items along the first dimension lie apart, when each of them is row-major
+    /// without gaps.
+    pub(crate) fn item_stride(&self) -> Option<usize> {
+        let (&stride, rest) = self.strides.split_first()?;
+        let item = Self { shape: self.shape[1..].to_vec(), strides: rest.to_vec(), offset: 0 };
+        item.is_contiguous().then_some(stride)
+    }
+
     /// The same elements with extents of 1 repeated up to `shape`.
     pub(crate) fn broadcast_to(&self, shape: &[usize], op: &str) -> Result<Self> {
         let fail = || {
@@ -129,6 +137,15 @@ mod tests {
         assert!(layout.is_contiguous());
         let column = Layout { shape: vec![3, 2], strides: vec![1, 3], offset: 0 };
         assert!(!column.is_contiguous());
+    }
+
+    #[test]
+    fn items_may_lie_apart_when_each_has_no_gaps() {
+        let cache = Layout { shape: vec![2, 3, 4], strides: vec![40, 4, 1], offset: 8 };
+        assert_eq!((cache.is_contiguous(), cache.item_stride()), (false, Some(40)));
+        let column = Layout { shape: vec![2, 3, 4], strides: vec![4, 8, 1], offset: 0 };
+        assert_eq!(column.item_stride(), None);
+        assert_eq!(Layout::contiguous(&[]).item_stride(), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The tensor: an immutable strided view of shared elements, with the node that made it.
 
+mod growing;
 mod in_place;
 
 use cpu_math::number::Number as _;
@@ -13,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::philox::Philox;
 use crate::shape::{Layout, checked_count, resolve_dim};
 use crate::storage::{CpuStorage, Device, Storage, element_dispatch};
+
+pub use growing::GrowingTensor;
 
 /// An n-dimensional array of run-time dtype.
 ///

@@ -4,10 +4,11 @@ use cpu_math::parallel::{CHUNK, for_each_chunk};
 use cpu_math::real::Real;
 use cpu_math::simd_dispatch;
 
-/// Extents of `x: (B, T, H, D)`, the batch left out.
+/// Extents of `x: (B, T, H, D)` and its tables.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RotaryShape {
-    pub(crate) len: usize,
+    /// Rows of the tables: `T` when all items share them, else `B T`.
+    pub(crate) n_angles: usize,
     pub(crate) heads: usize,
     /// Even.
     pub(crate) head_dim: usize,
@@ -15,7 +16,7 @@ pub(crate) struct RotaryShape {
 
 /// `x` with features `d` and `d + D/2` of every head rotated by the angle of its position.
 ///
-/// `cos` and `sin` are `(T, D/2)`. With `inverse` the angle is negated, which is both the inverse
+/// `cos` and `sin` are `(n_angles, D/2)`. With `inverse` the angle is negated, which is both the inverse
 /// and the transpose of the rotation.
 pub(crate) fn rotary<T: Real>(
     x: &[T],
@@ -24,7 +25,7 @@ pub(crate) fn rotary<T: Real>(
     shape: RotaryShape,
     inverse: bool,
 ) -> Vec<T> {
-    let RotaryShape { len, heads, head_dim } = shape;
+    let RotaryShape { n_angles, heads, head_dim } = shape;
     let half = head_dim / 2;
     let mut out = vec![T::ZERO; x.len()];
     let position = heads * head_dim;
@@ -37,7 +38,7 @@ pub(crate) fn rotary<T: Real>(
     for_each_chunk(&mut out, chunk, |start, part| {
         for (i, out) in part.chunks_mut(position).enumerate() {
             let at = start / position + i;
-            let angle = at % len * half;
+            let angle = at % n_angles * half;
             let (cos, sin) = (&cos[angle..angle + half], &sin[angle..angle + half]);
             let x = &x[at * position..][..position];
             rotate_heads(out, x, cos, sin, direction);

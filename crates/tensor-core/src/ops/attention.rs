@@ -2,9 +2,9 @@
 
 use crate::autograd::Backward;
 use crate::cpu::attention::{
-    AttentionInputs, AttentionShape, Bias, attention_backward, attention_forward,
+    AttentionInputs, AttentionShape, Bias, Items, attention_backward, attention_forward,
 };
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::ops::promote::{promoted, ready};
 use crate::philox::DropoutKey;
@@ -100,7 +100,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: &AttentionOptions)
         return Err(Error::option("attention", text));
     }
     let dtype = promoted("attention", &[q, k, v])?;
-    let (q, k, v) = (ready(q, dtype)?, ready(k, dtype)?, ready(v, dtype)?);
+    let (q, k, v) = (ready(q, dtype)?, ready_items(k, dtype)?, ready_items(v, dtype)?);
     let bias = options.bias.as_ref().map(|bias| ready(bias, dtype)).transpose()?;
     let bias_dims = bias.as_ref().map(|bias| checked_bias(bias, &shape)).transpose()?;
     let call = Call {
@@ -133,6 +133,24 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: &AttentionOptions)
             Box::new(AttentionBackward { call, output: saved_output, lse, wants_bias })
         })
         .to_dtype(dtype)
+}
+
+/// As [`ready`], where only each item must be row-major: a cache is read without a copy.
+fn ready_items(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    let x = x.to_dtype(dtype.widened())?;
+    match x.layout().item_stride() {
+        Some(_) => Ok(x),
+        None => x.contiguous(),
+    }
+}
+
+/// The elements of `(B, ..)` tensors that [`ready_items`] made.
+fn items<T: Element>(x: &Tensor) -> Result<Items<'_, T>> {
+    let layout = x.layout();
+    let count: usize = layout.shape[1..].iter().product();
+    // Empty views may begin anywhere, and no item of them is read.
+    let stride = if count == 0 { 0 } else { layout.item_stride().unwrap_or(count) };
+    Ok(Items { values: &x.raw::<T>()?[layout.offset..], stride })
 }
 
 fn checked_shape(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<AttentionShape> {
@@ -212,14 +230,14 @@ impl Call {
         &self,
         run: impl FnOnce(AttentionInputs<'_, T>) -> Result<R>,
     ) -> Result<R> {
-        let (q, k, v) =
-            (self.q.cpu_slice::<T>()?, self.k.cpu_slice::<T>()?, self.v.cpu_slice::<T>()?);
+        let q = self.q.cpu_slice::<T>()?;
+        let (k, v) = (items(&self.k)?, items(&self.v)?);
         let bias = self.bias.as_ref().map(Tensor::cpu_slice::<T>).transpose()?;
         run(AttentionInputs {
             shape: self.shape,
             q: &q,
-            k: &k,
-            v: &v,
+            k,
+            v,
             scale: T::from_f64(self.scale),
             causal: self.causal,
             key_mask: self.key_mask.as_deref(),

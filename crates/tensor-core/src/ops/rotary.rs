@@ -15,15 +15,16 @@ impl Tensor {
     /// y[d + D/2] = x[d + D/2] cos[t, d] + x[d] sin[t, d]
     /// ```
     ///
-    /// For positions that start later, narrow the tables.
+    /// For positions that start later, narrow the tables. Tables with a batch in front give each
+    /// item positions of its own, as left padding asks for.
     ///
     /// # Shapes
     ///
-    /// | argument     | shape          | meaning                          |
-    /// |--------------|----------------|----------------------------------|
-    /// | `self`       | `(B, T, H, D)` | queries or keys; `D` is even     |
-    /// | `cos`, `sin` | `(T, D/2)`     | constants: they get no gradient  |
-    /// | result       | `(B, T, H, D)` | in the dtype of `self`           |
+    /// | argument     | shape                          | meaning                          |
+    /// |--------------|--------------------------------|----------------------------------|
+    /// | `self`       | `(B, T, H, D)`                 | queries or keys; `D` is even     |
+    /// | `cos`, `sin` | `(T, D/2)` or `(B, T, D/2)`    | constants: they get no gradient  |
+    /// | result       | `(B, T, H, D)`                 | in the dtype of `self`           |
     ///
     /// # Errors
     ///
@@ -35,16 +36,23 @@ impl Tensor {
     /// `apply_rotary_pos_emb` of `transformers` does.
     pub fn rotary(&self, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
         let fits = match *self.shape() {
-            [_, len, heads, head_dim] if head_dim % 2 == 0 => (cos.shape() == sin.shape()
-                && cos.shape() == [len, head_dim / 2])
-            .then_some(RotaryShape { len, heads, head_dim }),
+            [batch, len, heads, head_dim] if head_dim % 2 == 0 && cos.shape() == sin.shape() => {
+                let half = head_dim / 2;
+                let n_angles = match *cos.shape() {
+                    [t, d] if [t, d] == [len, half] => Some(len),
+                    [b, t, d] if [b, t, d] == [batch, len, half] => Some(batch * len),
+                    _ => None,
+                };
+                n_angles.map(|n_angles| RotaryShape { n_angles, heads, head_dim })
+            }
             _ => None,
         };
         let shape = fits.ok_or_else(|| {
             Error::shape(
                 "rotary",
                 format!(
-                    "x {:?}, cos {:?}, sin {:?}, expected (B, T, H, D), (T, D/2), (T, D/2) with D even",
+                    "x {:?}, cos {:?}, sin {:?}, expected (B, T, H, D) with D even and two tables \
+                     (T, D/2) or (B, T, D/2)",
                     self.shape(),
                     cos.shape(),
                     sin.shape()

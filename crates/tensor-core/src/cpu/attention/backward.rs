@@ -40,10 +40,11 @@ pub(crate) fn attention_backward<T: Real>(
     wants_bias: bool,
 ) -> AttentionGrads<T> {
     let shape = &inputs.shape;
+    let n_keys = shape.batch * shape.kv_len * shape.kv_heads;
     let (mut q, mut k, mut v) = (
         vec![T::ZERO; inputs.q.len()],
-        vec![T::ZERO; inputs.k.len()],
-        vec![T::ZERO; inputs.v.len()],
+        vec![T::ZERO; n_keys * shape.head_dim],
+        vec![T::ZERO; n_keys * shape.value_dim],
     );
     let saved = Saved { output, lse, output_grad };
     let bias_dims = inputs.bias.filter(|_| wants_bias).map(|bias| bias.dims);

@@ -19,22 +19,29 @@ pub(super) struct KeptKeys<'a, T: Clone> {
 impl<'a, T: Real> KeptKeys<'a, T> {
     pub(super) fn new(inputs: &AttentionInputs<'a, T>, b: usize) -> Self {
         let AttentionShape { kv_len, kv_heads, head_dim, value_dim, .. } = inputs.shape;
-        let item = |x: &'a [T], width: usize| &x[b * kv_len * width..][..kv_len * width];
-        let k = item(inputs.k, kv_heads * head_dim);
-        let v = item(inputs.v, kv_heads * value_dim);
+        let (k_width, v_width) = (kv_heads * head_dim, kv_heads * value_dim);
+        let k = inputs.k.item(b, kv_len * k_width);
+        let v = inputs.v.item(b, kv_len * v_width);
         let mask = inputs.key_mask.map(|mask| &mask[b * kv_len..][..kv_len]);
         match mask {
             Some(mask) if mask.contains(&false) => {
                 let positions: Vec<u32> =
                     (0..kv_len as u32).filter(|&j| mask[j as usize]).collect();
-                let gather = |x: &[T], width: usize| {
-                    let rows = positions.iter().map(|&j| &x[j as usize * width..][..width]);
-                    Cow::Owned(rows.flatten().copied().collect())
+                let first = positions.first().map_or(0, |&first| first as usize);
+                let last = positions.last().map_or(0, |&last| last as usize + 1);
+                // Padding on either side leaves neighbours, which are read where they lie.
+                let neighbours = last - first == positions.len();
+                let keep = |x: &'a [T], width: usize| match neighbours {
+                    true => Cow::Borrowed(&x[first * width..last * width]),
+                    false => {
+                        let rows = positions.iter().map(|&j| &x[j as usize * width..][..width]);
+                        Cow::Owned(rows.flatten().copied().collect())
+                    }
                 };
                 Self {
                     len: positions.len(),
-                    k: gather(k, kv_heads * head_dim),
-                    v: gather(v, kv_heads * value_dim),
+                    k: keep(k, k_width),
+                    v: keep(v, v_width),
                     positions: Some(positions),
                 }
             }

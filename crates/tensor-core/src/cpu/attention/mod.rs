@@ -10,8 +10,8 @@
 //! heads on few keys is then still a matrix product.
 //!
 //! Masked keys are dropped before anything is computed: each batch item gets the list of its
-//! kept keys, ascending, and, unless it keeps all, a copy of their keys and values. What the
-//! causal rule leaves of that list is a prefix, which grows from query to query.
+//! kept keys, ascending, and, unless they are neighbours, a copy of their keys and values. What
+//! the causal rule leaves of that list is a prefix, which grows from query to query.
 
 mod backward;
 mod bias;
@@ -69,6 +69,22 @@ impl AttentionShape {
     }
 }
 
+/// Keys or values `(B, Tk, ..)` of which each item is row-major, such as the filled part of a
+/// cache that holds room for more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Items<'a, T> {
+    pub(crate) values: &'a [T],
+    /// Elements from the start of one item to that of the next.
+    pub(crate) stride: usize,
+}
+
+impl<'a, T> Items<'a, T> {
+    /// The `len` elements of item `b`.
+    fn item(&self, b: usize, len: usize) -> &'a [T] {
+        &self.values[b * self.stride..][..len]
+    }
+}
+
 /// Operands and options of one attention call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AttentionInputs<'a, T> {
@@ -76,9 +92,9 @@ pub(crate) struct AttentionInputs<'a, T> {
     /// `(B, Tq, H, D)`.
     pub(crate) q: &'a [T],
     /// `(B, Tk, Hkv, D)`.
-    pub(crate) k: &'a [T],
+    pub(crate) k: Items<'a, T>,
     /// `(B, Tk, Hkv, Dv)`.
-    pub(crate) v: &'a [T],
+    pub(crate) v: Items<'a, T>,
     /// Multiplies the products `q . k`.
     pub(crate) scale: T,
     /// Query `i` sees keys `j <= i + Tk - Tq` alone.

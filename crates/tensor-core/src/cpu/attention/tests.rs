@@ -70,8 +70,8 @@ impl Problem {
         AttentionInputs {
             shape: self.shape,
             q: &self.q,
-            k: &self.k,
-            v: &self.v,
+            k: packed(&self.k, self.shape.batch),
+            v: packed(&self.v, self.shape.batch),
             scale: 0.7,
             causal: self.causal,
             key_mask: self.mask.as_deref(),
@@ -134,6 +134,11 @@ impl Problem {
         all.extend(self.bias.as_mut().map(|(values, _)| values));
         all
     }
+}
+
+/// Items without room between them.
+fn packed(values: &[f64], batch: usize) -> Items<'_, f64> {
+    Items { values, stride: values.len() / batch }
 }
 
 /// Every option on small, odd and lopsided extents, and some that need several tiles.
@@ -225,6 +230,42 @@ fn masked_keys_are_never_read() {
     assert_eq!(grads.v, clean_grads.v);
     for (j, _) in mask.iter().enumerate().filter(|(_, keep)| !**keep) {
         assert!(grads.k[j * 6..][..6].iter().all(|&g| g == 0.0));
+    }
+}
+
+#[test]
+fn room_between_items_is_never_read() {
+    let problem = Problem::new([3, 4, 70, 4, 2, 3, 5]).masked().causal();
+    let spread = |values: &[f64], room: usize| -> Vec<f64> {
+        let gap = vec![f64::NAN; room];
+        values.chunks(values.len() / 3).flat_map(|item| [item, &gap].concat()).collect()
+    };
+    let (k, v) = (spread(&problem.k, 7), spread(&problem.v, 12));
+    let apart = AttentionInputs { k: packed(&k, 3), v: packed(&v, 3), ..problem.inputs() };
+    let (want, got) = (attention_forward(&problem.inputs()), attention_forward(&apart));
+    assert_eq!(got.output, want.output);
+    let upstream = noise(want.output.len(), 8);
+    let run = |inputs| attention_backward(inputs, &want.output, &want.lse, &upstream, false);
+    let (want, got) = (run(&problem.inputs()), run(&apart));
+    assert_eq!((got.q, got.k, got.v), (want.q, want.k, want.v));
+}
+
+#[test]
+fn padding_on_either_side_and_holes_give_the_bits_of_the_kept_keys_alone() {
+    let (kv_len, width) = (9, 6);
+    let all = Problem::new([1, 1, kv_len, 4, 2, 3, 3]);
+    for mask in ["000111111", "111110000", "011111100", "110110111", "000010000", "111111111"] {
+        let mask: Vec<bool> = mask.bytes().map(|c| c == b'1').collect();
+        let kept = mask.iter().filter(|&&keep| keep).count();
+        let rows = |x: &[f64]| -> Vec<f64> {
+            let rows = x.chunks(width).zip(&mask).filter(|(_, keep)| **keep);
+            rows.flat_map(|(row, _)| row.to_vec()).collect()
+        };
+        let mut alone = Problem::new([1, 1, kept, 4, 2, 3, 3]);
+        (alone.q, alone.k, alone.v) = (all.q.clone(), rows(&all.k), rows(&all.v));
+        let masked = Problem { mask: Some(mask), ..all.clone() };
+        let got = attention_forward(&masked.inputs());
+        assert_eq!(got.output, attention_forward(&alone.inputs()).output);
     }
 }
 

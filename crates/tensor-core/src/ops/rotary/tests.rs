@@ -49,9 +49,31 @@ fn products_depend_on_the_distance_of_positions_alone() {
 }
 
 #[test]
+fn items_with_tables_of_their_own_are_rotated_as_alone() {
+    let (cos, sin) = tables(7, 6);
+    let x = noise(&[3, 2, 5, 6], 1);
+    let starts = [4, 0, 5];
+    let rows = |table: &Tensor, start: usize| table.narrow(0, start, 2).unwrap();
+    let stacked = |table: &Tensor| {
+        let parts = starts.map(|start| rows(table, start));
+        Tensor::stack(&parts.iter().collect::<Vec<_>>(), 0).unwrap()
+    };
+    let got = x.rotary(&stacked(&cos), &stacked(&sin)).unwrap();
+    for (b, start) in starts.into_iter().enumerate() {
+        let alone = x.narrow(0, b, 1).unwrap();
+        let want = alone.rotary(&rows(&cos, start), &rows(&sin, start)).unwrap();
+        let got = got.narrow(0, b, 1).unwrap();
+        assert_eq!(got.to_vec_f64().unwrap(), want.to_vec_f64().unwrap(), "item {b}");
+    }
+}
+
+#[test]
 fn gradients_agree_with_finite_differences() {
-    let (cos, sin) = tables(3, 4);
-    gradcheck(|x| x[0].rotary(&cos, &sin), &[noise(&[2, 3, 2, 4], 1)]);
+    let (cos, sin) = tables(6, 4);
+    let of_all = |table: &Tensor| table.narrow(0, 1, 3).unwrap();
+    gradcheck(|x| x[0].rotary(&of_all(&cos), &of_all(&sin)), &[noise(&[2, 3, 2, 4], 1)]);
+    let of_each = |table: &Tensor| table.reshape(&[2, 3, 2]).unwrap();
+    gradcheck(|x| x[0].rotary(&of_each(&cos), &of_each(&sin)), &[noise(&[2, 3, 2, 4], 1)]);
 }
 
 #[test]
@@ -67,4 +89,8 @@ fn operands_that_do_not_fit_are_refused() {
     for shape in [&[1, 2, 1, 4][..], &[1, 3, 1, 6], &[1, 3, 1, 5], &[3, 1, 4]] {
         assert_eq!(noise(shape, 1).rotary(&cos, &sin).unwrap_err().kind(), ErrorKind::Shape);
     }
+    let (cos, sin) = (cos.unsqueeze(0).unwrap(), sin.unsqueeze(0).unwrap());
+    let text = noise(&[2, 3, 1, 4], 1).rotary(&cos, &sin).unwrap_err().to_string();
+    let told = "expected (B, T, H, D) with D even and two tables (T, D/2) or (B, T, D/2)";
+    assert!(text.ends_with(told), "{text}");
 }

@@ -1,7 +1,7 @@
-//! Encodes a text with any BERT folder, or Mel features with any Whisper folder.
+//! Encodes a text with any BERT or LLaMA folder, or Mel features with any Whisper folder.
 //!
 //! ```text
-//! cargo run --release -p model-zoo --example 01-encode -- BERT_DIR "some text"
+//! cargo run --release -p model-zoo --example 01-encode -- TEXT_MODEL_DIR "some text"
 //! cargo run --release -p model-zoo --example 01-encode -- WHISPER_DIR features.safetensors
 //! ```
 //!
@@ -10,6 +10,7 @@
 use std::path::Path;
 
 use model_zoo::bert::{Bert, BertInput};
+use model_zoo::llama::{Llama, LlamaInput, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
 use model_zoo::{LoadOptions, ModelKind, Tokenizer};
 use tensor_core::{Context, Device, SafeTensors, Tensor};
@@ -28,6 +29,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let ids =
                 Tokenizer::open(dir)?.encode_within(input, model.config.max_position_embeddings)?;
             let input = BertInput::from_ids(&[ids], 0, Device::Cpu)?;
+            let output = model.forward(&ctx, &input.with_hidden_states())?;
+            (output.hidden_states, output.lengths)
+        }
+        ModelKind::Llama => {
+            let model = Llama::open(dir, options)?;
+            let tokenizer = model.open_tokenizer(dir)?;
+            let ids = tokenizer.encode_within(input, model.config.longest_input())?;
+            let input = LlamaInput::from_ids(&[ids], PaddingSide::Right, Device::Cpu)?;
             let output = model.forward(&ctx, &input.with_hidden_states())?;
             (output.hidden_states, output.lengths)
         }

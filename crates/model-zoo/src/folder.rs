@@ -16,6 +16,8 @@ pub enum ModelKind {
     Whisper,
     /// Text encoder.
     Bert,
+    /// Language model.
+    Llama,
 }
 
 #[derive(Deserialize)]
@@ -35,9 +37,11 @@ impl ModelKind {
         match named.model_type.as_deref() {
             Some("whisper") => Ok(Self::Whisper),
             Some("bert") => Ok(Self::Bert),
+            Some("llama") => Ok(Self::Llama),
             found => {
                 let found = found.map_or_else(|| "absent".to_owned(), |name| format!("`{name}`"));
-                let detail = format!("model_type is {found}, expected `whisper` or `bert`");
+                let detail =
+                    format!("model_type is {found}, expected `whisper`, `bert` or `llama`");
                 Err(ZooError::config(dir.join("config.json").display().to_string(), detail))
             }
         }

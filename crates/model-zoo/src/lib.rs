@@ -1,15 +1,16 @@
-//! Whisper and BERT on `tensor-core`, read from Hugging Face folders.
+//! Whisper, BERT and LLaMA on `tensor-core`, read from Hugging Face folders.
 //!
 //! A folder holds `config.json`, `model.safetensors` (or an index with shards)
 //! and `tokenizer.json`. Every dimension comes from the config, every tensor
 //! keeps the name that `transformers` gives it, and what is saved here loads
-//! there. Both models are held against `transformers` on tiny random
+//! there. All models are held against `transformers` on tiny random
 //! configurations (`tests/golden`) and on published weights.
 //!
 //! | item                        | what it is                                        |
 //! |-----------------------------|---------------------------------------------------|
 //! | [`whisper`]                 | encoder, decoder with KV-cache, greedy decoding   |
 //! | [`bert`]                    | encoder, MLM head, classifier or regressor        |
+//! | [`llama`]                   | language model with KV-cache, prompts with speech |
 //! | [`Builder`], [`Parameters`] | where parameters come from, and where they are    |
 //! | [`Tokenizer`]               | `tokenizer.json`: text to ids and back            |
 //! | [`ModelKind`]               | which model a folder holds                        |
@@ -42,11 +43,14 @@ mod error;
 mod folder;
 mod json;
 mod layers;
+pub mod llama;
+mod token_ids;
 mod tokenizer;
 mod weights;
 pub mod whisper;
 
 pub use error::{ErrorKind, Result, ZooError};
 pub use folder::ModelKind;
+pub use token_ids::TokenIds;
 pub use tokenizer::Tokenizer;
 pub use weights::{Builder, Init, LoadOptions, NameRules, Parameters};

@@ -105,6 +105,23 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// Succeeds when all ids are below a model's `vocab_size`.
+    ///
+    /// # Errors
+    ///
+    /// [`Tokenizer`](ErrorKind::Tokenizer) otherwise: the model has no embedding for some token.
+    pub fn expect_within(&self, vocab_size: usize) -> Result<()> {
+        let largest = self.inner.get_vocab(true).into_values().max();
+        match largest.filter(|&id| id as usize >= vocab_size) {
+            None => Ok(()),
+            Some(id) => {
+                let detail = format!("largest id is {id}, expected below vocab_size {vocab_size}");
+                let hint = "do tokenizer.json and config.json belong to the same model";
+                Err(ZooError::new(ErrorKind::Tokenizer, "tokenizer", detail).hint(hint))
+            }
+        }
+    }
+
     /// Ids of all special tokens, ascending.
     pub fn special_ids(&self) -> Vec<u32> {
         let added = self.inner.get_added_tokens_decoder();

@@ -8,8 +8,9 @@ use super::config::BertConfig;
 use super::heads::MlmHead;
 use super::io::{BertInput, BertOutput};
 use super::model::Bert;
-use crate::error::{Result, ZooError};
+use crate::error::Result;
 use crate::folder::ModelFolder;
+use crate::layers::rows_at;
 use crate::weights::{Builder, LoadOptions, NameRules, Parameters};
 
 /// `BertForMaskedLM`: BERT and its vocabulary head.
@@ -85,24 +86,7 @@ impl MaskedLm {
         hidden_states: &Tensor,
         positions: &[usize],
     ) -> Result<Tensor> {
-        let place = "logits_at";
-        let &[batch, tokens, width] = hidden_states.shape() else {
-            let detail =
-                format!("hidden_states is {:?}, expected (B, T, D)", hidden_states.shape());
-            return Err(ZooError::shape(place, detail));
-        };
-        let rows = batch * tokens;
-        if positions.is_empty() {
-            return Err(ZooError::shape(place, "0 positions, expected at least 1"));
-        }
-        if let Some(at) = positions.iter().find(|&&at| at >= rows) {
-            let detail = format!("position {at}, expected below B * T = {batch} * {tokens}");
-            return Err(ZooError::shape(place, detail));
-        }
-        let index: Vec<i64> = positions.iter().map(|&at| at as i64).collect();
-        let index = Tensor::from_vec(index, &[positions.len()], hidden_states.device())?;
-        let chosen = hidden_states.reshape(&[rows, width])?.index_select(0, &index)?;
-        self.head.forward(ctx, &chosen)
+        self.head.forward(ctx, &rows_at("logits_at", hidden_states, positions)?)
     }
 
     /// Writes a folder that `BertForMaskedLM` of `transformers` loads; see

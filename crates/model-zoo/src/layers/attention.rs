@@ -27,8 +27,8 @@ impl<'a> Sight<'a> {
 /// Projected keys and values, each `(B, T, H, D)`: what a cache keeps.
 #[derive(Debug, Clone)]
 pub struct KeyValue {
-    key: Tensor,
-    value: Tensor,
+    pub(super) key: Tensor,
+    pub(super) value: Tensor,
 }
 
 impl KeyValue {

@@ -8,26 +8,7 @@ use serde_json::{Map, Value};
 use super::config::WhisperConfig;
 use crate::error::Result;
 use crate::json;
-
-/// One token id or several, as configs write either.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum TokenIds {
-    /// A single id.
-    One(u32),
-    /// Any of these.
-    Many(Vec<u32>),
-}
-
-impl TokenIds {
-    /// The ids as a slice.
-    pub fn as_slice(&self) -> &[u32] {
-        match self {
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
-        }
-    }
-}
+use crate::token_ids::TokenIds;
 
 /// Decoding constants of a folder. Keys that are not used here are kept for export.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

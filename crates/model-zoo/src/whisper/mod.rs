@@ -19,6 +19,6 @@ pub use config::WhisperConfig;
 pub use decoder::{DecoderInput, DecoderOutput, WhisperDecoder};
 pub use encoder::{EncoderInput, EncoderOutput, WhisperEncoder};
 pub use generate::GreedyOptions;
-pub use generation_config::{GenerationConfig, TokenIds};
+pub use generation_config::GenerationConfig;
 pub use model::Whisper;
 pub use tokens::{Prompt, prompt_ids, shift_tokens_right};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use model_zoo::bert::BertConfig;
+use model_zoo::llama::{LlamaConfig, LlamaSession};
 use model_zoo::whisper::WhisperConfig;
 use model_zoo::{Builder, Parameters};
 use tensor_core::{Context, DType, Device, Gradients, Philox, SafeTensors, Tensor};
@@ -73,10 +74,14 @@ impl Golden {
         names.iter().filter_map(|n| n.strip_prefix(prefix)).map(str::to_owned).collect()
     }
 
+    /// The remarks of the case.
+    pub fn case(&self) -> serde_json::Value {
+        serde_json::from_str(&self.0.metadata()["case"]).unwrap()
+    }
+
     /// The remark `key` of the case.
     pub fn remark(&self, key: &str) -> serde_json::Value {
-        let case: serde_json::Value = serde_json::from_str(&self.0.metadata()["case"]).unwrap();
-        case[key].clone()
+        self.case()[key].clone()
     }
 }
 
@@ -242,6 +247,41 @@ pub fn small_bert() -> BertConfig {
         initializer_range: 0.4,
         ..BertConfig::default()
     }
+}
+
+/// A lopsided LLaMA: 2 layers, 4 heads of width 6 on 2 key heads, 16 positions.
+pub fn small_llama() -> LlamaConfig {
+    LlamaConfig {
+        vocab_size: 31,
+        hidden_size: 12,
+        intermediate_size: 17,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: Some(2),
+        head_dim: Some(6),
+        max_position_embeddings: 16,
+        initializer_range: 0.4,
+        pad_token_id: Some(0),
+        ..LlamaConfig::default()
+    }
+}
+
+/// The likeliest `steps` tokens of each row, given the logits `(B, V)` of the first.
+pub fn greedy(session: &mut LlamaSession<'_>, logits: Tensor, steps: usize) -> Vec<Vec<u32>> {
+    let mut rows = vec![Vec::new(); logits.shape()[0]];
+    let mut logits = logits;
+    for step in 0..steps {
+        let vocab = logits.shape()[1];
+        for (row, scores) in rows.iter_mut().zip(logits.to_vec::<f32>().unwrap().chunks(vocab)) {
+            let best = (0..vocab).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap();
+            row.push(best as u32);
+        }
+        if step + 1 < steps {
+            let last: Vec<Vec<u32>> = rows.iter().map(|row| vec![row[step]]).collect();
+            logits = session.read_ids(&eval(), &last).unwrap();
+        }
+    }
+    rows
 }
 
 /// `sum(x * probe)`: a scalar whose gradient reaches every element of `x` differently.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model_zoo::bert::{Bert, BertConfig, MaskedLm, SequenceClassifier};
+use model_zoo::llama::Llama;
 use model_zoo::whisper::{EncoderInput, Whisper, WhisperConfig};
 use model_zoo::{
     Builder, ErrorKind, Init, LoadOptions, ModelKind, NameRules, Parameters, ZooError,
@@ -14,20 +15,20 @@ use tensor_core::{DType, Device, SafeTensors, Tensor, save_safetensors};
 
 use crate::common::*;
 
-type Tensors = BTreeMap<String, Tensor>;
+pub type Tensors = BTreeMap<String, Tensor>;
 
-fn read(dir: &Path) -> Tensors {
+pub fn read(dir: &Path) -> Tensors {
     let file = SafeTensors::open(dir.join("model.safetensors")).unwrap();
     file.names().into_iter().map(|name| (name.clone(), file.tensor(&name).unwrap())).collect()
 }
 
-fn write(path: &Path, tensors: &Tensors) {
+pub fn write(path: &Path, tensors: &Tensors) {
     let list: Vec<(String, Tensor)> = tensors.clone().into_iter().collect();
     save_safetensors(path, &list, &BTreeMap::new()).unwrap();
 }
 
 /// A copy of a golden folder with its tensors changed by `change`.
-fn altered(case: &str, change: impl FnOnce(&mut Tensors)) -> TempDir {
+pub fn altered(case: &str, change: impl FnOnce(&mut Tensors)) -> TempDir {
     let from = golden_dir().join(case);
     let dir = TempDir::new().unwrap();
     std::fs::copy(from.join("config.json"), dir.path().join("config.json")).unwrap();
@@ -37,12 +38,12 @@ fn altered(case: &str, change: impl FnOnce(&mut Tensors)) -> TempDir {
     dir
 }
 
-fn json(path: &Path) -> Map<String, Value> {
+pub fn json(path: &Path) -> Map<String, Value> {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 #[track_caller]
-fn assert_same_values(a: &Parameters, b: &Parameters) {
+pub fn assert_same_values(a: &Parameters, b: &Parameters) {
     assert_eq!(a.names().collect::<Vec<_>>(), b.names().collect::<Vec<_>>());
     for ((name, a), b) in a.iter().zip(b.vars()) {
         assert_eq!(a.value().to_vec_f32().unwrap(), b.value().to_vec_f32().unwrap(), "{name}");
@@ -362,6 +363,7 @@ fn open_any(dir: &Path) -> Result<Parameters, ZooError> {
     Ok(match ModelKind::detect(dir)? {
         ModelKind::Bert => Bert::open(dir, options)?.parameters().clone(),
         ModelKind::Whisper => Whisper::open(dir, options)?.parameters().clone(),
+        ModelKind::Llama => Llama::open(dir, options)?.parameters().clone(),
     })
 }
 
@@ -376,8 +378,11 @@ fn bad_folders_are_told_apart() {
     assert_eq!(open().kind(), ErrorKind::Config);
 
     for (text, told) in [
-        (r#"{"model_type": "llama"}"#, "model_type is `llama`, expected `whisper` or `bert`"),
-        (r#"{}"#, "model_type is absent, expected `whisper` or `bert`"),
+        (
+            r#"{"model_type": "gpt2"}"#,
+            "model_type is `gpt2`, expected `whisper`, `bert` or `llama`",
+        ),
+        (r#"{}"#, "model_type is absent, expected `whisper`, `bert` or `llama`"),
         (r#"{"model_type": "bert","#, "EOF while parsing"),
         (
             r#"{"model_type": "bert", "hidden_size": "wide"}"#,

@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test, helpers included")]
 
+mod chat;
 mod common;
 mod folders;
+mod folders_llama;
 mod golden_bert;
+mod golden_llama;
 mod golden_whisper;
 mod invariance_bert;
+mod invariance_llama;
 mod invariance_whisper;
 mod real_weights;
 mod tokenizer;

@@ -1,6 +1,9 @@
 //! Published weights against the outputs that `transformers` gave on them.
 
+use std::path::PathBuf;
+
 use model_zoo::bert::{Bert, BertInput};
+use model_zoo::llama::{Llama, LlamaInput, LlamaSession, LlamaTokens};
 use model_zoo::whisper::{EncoderInput, Prompt, Whisper, prompt_ids};
 use model_zoo::{LoadOptions, Tokenizer};
 use serde_json::Value;
@@ -78,4 +81,85 @@ fn minilm_reads_what_it_reads_in_transformers() {
     let mask = golden.ids("attention_mask");
     verdict.close_rows("last_hidden_state", &output.last_hidden_state, &expected, &mask);
     verdict.finish("all-minilm-l6-v2");
+}
+
+/// The data, and the folder of the LLaMA `name` in it, or `None` with a message when that lacks
+/// its weights.
+fn llama_folder(test: &str, name: &str) -> Option<[PathBuf; 2]> {
+    let data = shared_data(test)?;
+    let dir = data.join("models").join(name);
+    if dir.join("model.safetensors").is_file() {
+        return Some([data, dir]);
+    }
+    eprintln!("skipped {test}: no weights of {name} (get_models.py makes them)");
+    None
+}
+
+/// The likeliest `steps` tokens after a prompt.
+fn continued(model: &Llama, prompt: &[i64], steps: usize) -> Vec<i64> {
+    let ids = Tensor::from_vec(prompt.to_vec(), &[1, prompt.len()], Device::Cpu).unwrap();
+    let mut session = LlamaSession::new(model);
+    let input = LlamaInput::new(LlamaTokens::InputIds(ids));
+    let logits = session.read(&eval(), &input).unwrap();
+    greedy(&mut session, logits, steps)[0].iter().map(|&id| i64::from(id)).collect()
+}
+
+#[test]
+fn llamas_continue_texts_as_they_do_in_transformers() {
+    let test = "llamas_continue_texts_as_they_do_in_transformers";
+    let golden = Golden::file(&golden_dir().join("real-llama/golden.safetensors"));
+    let prompts: Value = golden.case();
+    for (name, parameters) in
+        [("stories260K", 260_032), ("stories15M", 15_191_712), ("smollm2-135m", 134_515_008)]
+    {
+        let Some([_, dir]) = llama_folder(test, name) else { continue };
+        let model = Llama::open(&dir, LoadOptions::default()).unwrap();
+        assert_eq!(model.parameters().total(), parameters, "{name}");
+        let tokenizer = model.open_tokenizer(&dir).unwrap();
+        let prompt = tokenizer.encode(prompts[name][0].as_str().unwrap(), true).unwrap();
+        let prompt: Vec<i64> = prompt.into_iter().map(i64::from).collect();
+        assert_eq!(prompt, golden.ids(&format!("{name}.ids")), "{name}");
+        let expected = golden.ids(&format!("{name}.generated"));
+        assert_eq!(continued(&model, &prompt, expected.len()), expected, "{name}");
+        if let Some(expected) = golden.try_get(&format!("{name}.logits")) {
+            let ids = Tensor::from_vec(prompt.clone(), &[1, prompt.len()], Device::Cpu).unwrap();
+            let input = LlamaInput::new(LlamaTokens::InputIds(ids));
+            let output = model.forward(&eval(), &input).unwrap();
+            let logits = model.logits(&eval(), &output.last_hidden_state).unwrap();
+            let mut verdict = Verdict::default();
+            verdict.close("logits", &logits.squeeze(0).unwrap(), &expected, PARITY);
+            verdict.finish(name);
+        }
+    }
+}
+
+#[test]
+fn stories15m_has_the_states_it_has_in_transformers() {
+    let test = "stories15m_has_the_states_it_has_in_transformers";
+    let Some([data, dir]) = llama_folder(test, "stories15M") else { return };
+    let golden = Golden::file(&data.join("golden/stories15M.safetensors"));
+    let model = Llama::open(&dir, LoadOptions::default()).unwrap();
+    let ids = golden.get("input_ids").unsqueeze(0).unwrap();
+    let input = LlamaInput::new(LlamaTokens::InputIds(ids)).with_hidden_states();
+    let output = model.forward(&eval(), &input).unwrap();
+    let logits = model.logits(&eval(), &output.last_hidden_state).unwrap();
+    let mut verdict = Verdict::default();
+    let states = [
+        ("hidden_3", &output.hidden_states[3], PARITY),
+        ("hidden_last", &output.last_hidden_state, PARITY),
+        // Stored as f16, which rounds by up to 2^-11.
+        ("logits", &logits, 2f64.powi(-11) + PARITY),
+    ];
+    for (name, got, bound) in states {
+        let expected = golden.get(name);
+        verdict.close(name, &got.reshape(expected.shape()).unwrap(), &expected, bound);
+    }
+    verdict.finish("stories15M");
+
+    let (prompt, whole) = (golden.ids("input_ids"), golden.ids("generated_ids"));
+    let (read, expected) = whole.split_at(prompt.len());
+    assert_eq!(
+        (read, continued(&model, &prompt, expected.len())),
+        (&prompt[..], expected.to_vec())
+    );
 }

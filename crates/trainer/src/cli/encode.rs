@@ -1,4 +1,4 @@
-//! `encode`: features and hidden states of any Whisper or BERT folder.
+//! `encode`: features and hidden states of any model folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use audio_frontend::LogMel;
 use model_zoo::bert::{Bert, BertInput};
+use model_zoo::llama::{Llama, LlamaInput, LlamaTokens, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
 use model_zoo::{LoadOptions, ModelKind, Tokenizer};
 use tensor_core::{Context, DType, Device, Tensor, save_safetensors};
@@ -16,13 +17,13 @@ use crate::dataset::audio::{Window, load_samples};
 /// Arguments of `encode`.
 #[derive(Debug, clap::Args)]
 pub(super) struct EncodeArgs {
-    /// Hugging Face folder of a Whisper (audio) or BERT (text) model.
+    /// Hugging Face folder of a Whisper (audio), BERT or LLaMA (text) model.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// A sound file or a JSONL manifest; for BERT a manifest, whose texts are encoded.
+    /// A sound file or a JSONL manifest; for BERT and LLaMA a manifest, whose texts are encoded.
     #[arg(long, value_name = "FILE")]
     input: Option<String>,
-    /// A text for BERT; may be given several times.
+    /// A text for BERT or LLaMA; may be given several times.
     #[arg(long = "text", value_name = "STRING")]
     texts: Vec<String>,
     /// Where to write.
@@ -46,6 +47,7 @@ pub(super) fn run(args: &EncodeArgs) -> anyhow::Result<()> {
         let (named, items) = match ModelKind::detect(&args.model)? {
             ModelKind::Whisper => whisper(args)?,
             ModelKind::Bert => bert(args)?,
+            ModelKind::Llama => llama(args)?,
         };
         save_safetensors(&args.output, &named, &BTreeMap::new())?;
         for (name, tensor) in &named {
@@ -59,7 +61,10 @@ pub(super) fn run(args: &EncodeArgs) -> anyhow::Result<()> {
 /// States `(items, positions, D)` of equal-length windows are stacked; of unequal ones, padded
 /// with zeros to the longest, with `lengths` telling how many positions are valid.
 fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
-    ensure!(args.texts.is_empty(), "--text is for BERT, this is a Whisper folder (hint: --input)");
+    ensure!(
+        args.texts.is_empty(),
+        "--text is for BERT and LLaMA, this is a Whisper folder (hint: --input)"
+    );
     let input = args.input.as_deref().context("--input: expected a sound file or a manifest")?;
     let utterances = audio_text::utterances(input)?;
     let (config, encoder, _) = Whisper::open_encoder(&args.model, LoadOptions::default())?;
@@ -100,8 +105,9 @@ fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     Ok((named, utterances.len()))
 }
 
-fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
-    ensure!(!args.features, "--features is for Whisper, this is a BERT folder");
+/// The texts to encode, given one by one or by a manifest.
+fn texts(args: &EncodeArgs) -> anyhow::Result<Vec<String>> {
+    ensure!(!args.features, "--features is for Whisper, this is a folder of a text model");
     let mut texts = args.texts.clone();
     if let Some(input) = &args.input {
         for utterance in audio_text::utterances(input)? {
@@ -110,6 +116,11 @@ fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
         }
     }
     ensure!(!texts.is_empty(), "nothing to encode (hint: --text STRING or --input MANIFEST)");
+    Ok(texts)
+}
+
+fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
+    let texts = texts(args)?;
     let model = Bert::open(&args.model, LoadOptions::default())?;
     let tokenizer = Tokenizer::open(&args.model)?;
     let pad_id = tokenizer.pad_id().context("tokenizer: no [PAD] token")?;
@@ -121,20 +132,24 @@ fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     let chosen = Layers::parse(&args.layers, model.config.num_hidden_layers)?;
     let input = BertInput::from_ids(&rows, pad_id, Device::Cpu)?.with_hidden_states();
     let output = model.forward(&Context::eval(), &input)?;
-    let mut named: Named = chosen
-        .0
+    let named = chosen.name(&output.hidden_states, input.input_ids, input.attention_mask)?;
+    Ok((named, rows.len()))
+}
+
+fn llama(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
+    let texts = texts(args)?;
+    let model = Llama::open(&args.model, LoadOptions::default())?;
+    let tokenizer = model.open_tokenizer(&args.model)?;
+    let longest = model.config.longest_input();
+    let rows = texts
         .iter()
-        .map(|&layer| (format!("hidden_states.{layer}"), output.hidden_states[layer].clone()))
-        .collect();
-    named.push(("last_hidden_state".into(), output.last_hidden_state.clone()));
-    named.push(("input_ids".into(), input.input_ids.clone()));
-    let lengths: Vec<i64> = rows.iter().map(|row| row.len() as i64).collect();
-    named.push(("lengths".into(), Tensor::from_vec(lengths, &[rows.len()], Device::Cpu)?));
-    let mask = match &input.attention_mask {
-        Some(mask) => mask.clone(),
-        None => Tensor::ones(input.input_ids.shape(), DType::I64, Device::Cpu)?,
-    };
-    named.push(("attention_mask".into(), mask));
+        .map(|text| Ok(tokenizer.encode_within(text, longest)?))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let chosen = Layers::parse(&args.layers, model.config.num_hidden_layers)?;
+    let input = LlamaInput::from_ids(&rows, PaddingSide::Right, Device::Cpu)?.with_hidden_states();
+    let output = model.forward(&Context::eval(), &input)?;
+    let LlamaTokens::InputIds(input_ids) = input.tokens else { bail!("tokens were expected") };
+    let named = chosen.name(&output.hidden_states, input_ids, input.attention_mask)?;
     Ok((named, rows.len()))
 }
 
@@ -159,6 +174,35 @@ impl Layers {
         layers.sort_unstable();
         layers.dedup();
         Ok(Self(layers))
+    }
+
+    /// A text model's states of these layers and of the last, `(B, T, D)`, by name, with what they
+    /// are states of.
+    fn name(
+        &self,
+        hidden_states: &[Tensor],
+        input_ids: Tensor,
+        attention_mask: Option<Tensor>,
+    ) -> anyhow::Result<Named> {
+        let mask = match attention_mask {
+            Some(mask) => mask,
+            None => Tensor::ones(input_ids.shape(), DType::I64, Device::Cpu)?,
+        };
+        let rows = mask.to_vec::<i64>()?;
+        let lengths: Vec<i64> =
+            rows.chunks(mask.shape()[1]).map(|row| row.iter().sum::<i64>()).collect();
+        let mut named: Named = self
+            .0
+            .iter()
+            .map(|&layer| (format!("hidden_states.{layer}"), hidden_states[layer].clone()))
+            .collect();
+        let last = hidden_states.last().context("a model without states")?;
+        named.push(("last_hidden_state".into(), last.clone()));
+        named.push(("input_ids".into(), input_ids));
+        let count = lengths.len();
+        named.push(("lengths".into(), Tensor::from_vec(lengths, &[count], Device::Cpu)?));
+        named.push(("attention_mask".into(), mask));
+        Ok(named)
     }
 }
 

@@ -9,10 +9,10 @@
 //! nearly so and reaches nine tenths of what the multipliers can do.
 
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 mod pack;
 #[cfg(target_arch = "x86_64")]
-mod panels;
+pub(crate) mod panels;
 
 use rayon::prelude::*;
 

@@ -21,7 +21,8 @@
 //! # Numerics
 //!
 //! bf16 and f16 are storage: operators widen to f32 inside and round once at the end, and the
-//! bf16 matrix product accumulates in f32. Every reduction has a fixed order that depends on the
+//! bf16 matrix product accumulates in f32. [`Tensor::linear`] multiplies f32 inputs with bf16 and f16
+//! weights as they are stored. Every reduction has a fixed order that depends on the
 //! shape alone, so results have the same bits on any number of threads.
 
 mod allocator;

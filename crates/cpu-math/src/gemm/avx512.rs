@@ -12,17 +12,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::panels::{Lines, first_lanes, pack_panels};
+use super::panels::first_lanes;
 use super::{MatRef, Onto};
+use crate::lines::{Lines, Operand, depth_block};
 use crate::parallel::SharedMut;
 use crate::scratch::with_scratch;
 
 /// Rows of the register tile: 28 accumulators leave four registers for operands.
-const TILE_ROWS: usize = 14;
+pub(crate) const TILE_ROWS: usize = 14;
 /// Columns of the register tile, two vectors.
-const TILE_COLS: usize = 32;
-/// Most depth between visits to the output.
-const BLOCK: usize = 512;
+pub(crate) const TILE_COLS: usize = 32;
 /// Most column panels of a job: a block of them (512 KiB) stays in the second-level cache.
 const JOB_PANELS: usize = 8;
 /// Jobs that a product is cut into at least, where it is large enough.
@@ -55,23 +54,34 @@ pub(super) fn suits((m, n, k): (usize, usize, usize), b_is_transposed: bool) -> 
 /// `out = alpha a b + onto`, where the machine has AVX-512; extents are not zero and the operands lie
 /// within their slices.
 pub(super) fn gemm(
-    (m, n, k): (usize, usize, usize),
+    extents: (usize, usize, usize),
     alpha: f32,
     a: MatRef<'_, f32>,
     b: MatRef<'_, f32>,
     onto: Onto<'_, f32>,
     out: &mut [f32],
 ) {
+    let b = Lines { data: b.data, line_stride: b.col_stride, depth_stride: b.row_stride };
+    product(extents, alpha, a, b, onto, out);
+}
+
+/// As [`gemm`], with a right operand of any form; its lines are the columns.
+pub(crate) fn product(
+    (m, n, k): (usize, usize, usize),
+    alpha: f32,
+    a: MatRef<'_, f32>,
+    lines_b: impl Operand,
+    onto: Onto<'_, f32>,
+    out: &mut [f32],
+) {
     let (row_panels, col_panels) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLS));
     let lines_a = Lines { data: a.data, line_stride: a.row_stride, depth_stride: a.col_stride };
-    let lines_b = Lines { data: b.data, line_stride: b.col_stride, depth_stride: b.row_stride };
     let across = col_panels.div_ceil(JOB_PANELS).max(MIN_JOBS.min(col_panels / 2)).max(1);
     let down = MIN_JOBS.div_ceil(across).min(row_panels.div_ceil(LEAST_PANELS));
     let part =
         |job: usize, jobs: usize, panels: usize| job * panels / jobs..(job + 1) * panels / jobs;
     let lines = row_panels * TILE_ROWS;
-    // Blocks of equal depth, so that none is a sliver.
-    let block = k.div_ceil(k.div_ceil(BLOCK)).next_multiple_of(16);
+    let block = depth_block(k);
     let step = (PACKED / lines / block).max(1) * block;
     let out = SharedMut::new(out);
     with_scratch(lines * step.min(k), |packed: &mut [f32]| {
@@ -95,7 +105,7 @@ pub(super) fn gemm(
 }
 
 /// Packs all rows of `a`: `out[block][panel][depth][row]`.
-fn pack_rows(a: Lines<'_>, (m, k): (usize, usize), block: usize, out: &mut [f32]) {
+fn pack_rows(a: Lines<'_, f32>, (m, k): (usize, usize), block: usize, out: &mut [f32]) {
     let panels = m.div_ceil(TILE_ROWS);
     let groups = panels.div_ceil(PACK_PANELS);
     let out = SharedMut::new(out);
@@ -109,13 +119,13 @@ fn pack_rows(a: Lines<'_>, (m, k): (usize, usize), block: usize, out: &mut [f32]
         // AVX-512 alone.
         unsafe {
             let out = std::slice::from_raw_parts_mut(out.pointer(start), count * depth);
-            pack_panels::<TILE_ROWS>(a.from(first, from), count.min(m - first), depth, out);
+            a.from(first, from).pack::<TILE_ROWS>(count.min(m - first), depth, out);
         }
     });
 }
 
 /// One product, its left operand packed.
-struct Product<'a> {
+struct Product<'a, B> {
     m: usize,
     n: usize,
     k: usize,
@@ -123,11 +133,11 @@ struct Product<'a> {
     block: usize,
     alpha: f32,
     a: &'a [f32],
-    b: Lines<'a>,
+    b: B,
     onto: Onto<'a, f32>,
 }
 
-impl Product<'_> {
+impl<B: Operand> Product<'_, B> {
     /// Computes the output of a range of row panels and column panels. `packed` is work memory.
     fn run_job(
         &self,
@@ -142,7 +152,7 @@ impl Product<'_> {
             let first = cols.start * TILE_COLS;
             let count = (cols.len() * TILE_COLS).min(self.n - first);
             // SAFETY: `gemm` is called where there is AVX-512 alone.
-            unsafe { pack_panels::<TILE_COLS>(self.b.from(first, from), count, depth, packed) };
+            unsafe { self.b.from(first, from).pack::<TILE_COLS>(count, depth, packed) };
             for row in rows.clone() {
                 for (col, b) in cols.clone().zip(packed.chunks(depth * TILE_COLS)) {
                     self.run_tile((row, col), (from, depth), b, out);

@@ -1,38 +1,25 @@
 //! Panels of an operand, packed for the register tile: `panel[depth][line]`.
 
 use std::arch::x86_64::{
-    __m512, __mmask16, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps,
-    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    __m512, __mmask16, _mm512_castpd_ps, _mm512_castps_pd, _mm512_mask_storeu_ps,
+    _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd,
+    _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
+
+use crate::lines::{Lines, Operand as _};
+use crate::stored::Stored;
 
 /// Lanes of a vector, and the side of the squares that are transposed in registers.
 const SIDE: usize = 16;
-
-/// An operand as lines (rows of the left one, columns of the right one) that run along the depth.
-#[derive(Clone, Copy)]
-pub(super) struct Lines<'a> {
-    pub data: &'a [f32],
-    pub line_stride: usize,
-    pub depth_stride: usize,
-}
-
-impl<'a> Lines<'a> {
-    /// The part from a line and a depth on.
-    pub fn from(self, line: usize, depth: usize) -> Self {
-        let at = line * self.line_stride + depth * self.depth_stride;
-        Self { data: &self.data[at..], ..self }
-    }
-}
 
 /// Packs the first `count` lines, to `depth`, into panels of `W`; lines missing in the last are zeros.
 ///
 /// # Safety
 ///
 /// The machine has AVX-512.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn pack_panels<const W: usize>(
-    x: Lines<'_>,
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(crate) unsafe fn pack_panels<const W: usize, E: Stored>(
+    x: Lines<'_, E>,
     count: usize,
     depth: usize,
     out: &mut [f32],
@@ -44,14 +31,19 @@ pub(super) unsafe fn pack_panels<const W: usize>(
         for (panel, out) in out.chunks_exact_mut(depth * W).enumerate() {
             let first = panel * W;
             let x = x.from(first, at);
-            pack_panel::<W>(x, W.min(count - first), step.min(depth - at), &mut out[at * W..]);
+            pack_panel::<W, E>(x, W.min(count - first), step.min(depth - at), &mut out[at * W..]);
         }
     }
 }
 
 /// Packs the first `count` lines, to `depth`, into the first rows of a panel.
-#[target_feature(enable = "avx512f")]
-fn pack_panel<const W: usize>(x: Lines<'_>, count: usize, depth: usize, out: &mut [f32]) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn pack_panel<const W: usize, E: Stored>(
+    x: Lines<'_, E>,
+    count: usize,
+    depth: usize,
+    out: &mut [f32],
+) {
     let out = &mut out[..depth * W];
     if x.depth_stride == 1 {
         for first in (0..W.min(count.next_multiple_of(SIDE))).step_by(SIDE) {
@@ -67,7 +59,7 @@ fn pack_panel<const W: usize>(x: Lines<'_>, count: usize, depth: usize, out: &mu
                 for (line, vector) in square.iter_mut().enumerate() {
                     let source = x.data.as_ptr().wrapping_add(line * x.line_stride + at);
                     // SAFETY: inside the slice by the assertion.
-                    *vector = unsafe { _mm512_loadu_ps(source) };
+                    *vector = unsafe { E::load(source) };
                 }
                 store(transpose(square), room, W, &mut out[at * W + first..]);
             }
@@ -77,7 +69,7 @@ fn pack_panel<const W: usize>(x: Lines<'_>, count: usize, depth: usize, out: &mu
                 for (line, vector) in square.iter_mut().enumerate().take(lines) {
                     let source = x.data.as_ptr().wrapping_add(line * x.line_stride + at);
                     // SAFETY: as above, and no more than `part` elements are read.
-                    *vector = unsafe { _mm512_maskz_loadu_ps(first_lanes(part), source) };
+                    *vector = unsafe { E::load_lanes(first_lanes(part), source) };
                 }
                 let rows = transpose(square);
                 for (row, &vector) in rows.iter().enumerate().take(part) {
@@ -100,7 +92,7 @@ fn pack_panel<const W: usize>(x: Lines<'_>, count: usize, depth: usize, out: &mu
                 for first in (0..W).step_by(SIDE) {
                     // SAFETY: a whole vector of both rows.
                     unsafe {
-                        let vector = _mm512_loadu_ps(source.as_ptr().wrapping_add(first));
+                        let vector = E::load(source.as_ptr().wrapping_add(first));
                         _mm512_storeu_ps(slots.as_mut_ptr().wrapping_add(first), vector);
                     }
                 }
@@ -112,7 +104,7 @@ fn pack_panel<const W: usize>(x: Lines<'_>, count: usize, depth: usize, out: &mu
                 // `W`, from there: both in their slices.
                 unsafe {
                     let source = source.as_ptr().wrapping_add(first);
-                    let vector = _mm512_maskz_loadu_ps(lanes, source);
+                    let vector = E::load_lanes(lanes, source);
                     let slots = slots.as_mut_ptr().wrapping_add(first);
                     _mm512_mask_storeu_ps(slots, first_lanes(W - first), vector);
                 }
@@ -122,7 +114,7 @@ fn pack_panel<const W: usize>(x: Lines<'_>, count: usize, depth: usize, out: &mu
         for (row, slots) in out.chunks_exact_mut(W).enumerate() {
             for (line, slot) in slots.iter_mut().enumerate() {
                 let at = line * x.line_stride + row * x.depth_stride;
-                *slot = if line < count { x.data[at] } else { 0.0 };
+                *slot = if line < count { x.data[at].wide() } else { 0.0 };
             }
         }
     }
@@ -180,6 +172,6 @@ fn transpose(x: [__m512; SIDE]) -> [__m512; SIDE] {
 }
 
 /// The first `count` of 16 lanes.
-pub(super) fn first_lanes(count: usize) -> __mmask16 {
+pub(crate) fn first_lanes(count: usize) -> __mmask16 {
     if count >= SIDE { !0 } else { (1 << count) - 1 }
 }

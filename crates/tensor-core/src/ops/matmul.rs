@@ -3,6 +3,7 @@
 //! Operands are read through their strides, so a transposed view costs nothing.
 
 use cpu_math::gemm_bf16;
+use cpu_math::linear::{self, Weights};
 use half::bf16;
 
 use crate::autograd::Backward;
@@ -65,7 +66,10 @@ impl Tensor {
     ///
     /// # Numerics
     ///
-    /// As [`matmul`](Self::matmul). The bias is rounded to the dtype of the product and added there.
+    /// As [`matmul`](Self::matmul), except that bf16 and f16 weights beside an f32 input are multiplied
+    /// as they are stored, forwards and backwards: with their exact values and f32 sums, without an f32
+    /// copy. A row of an f32 input has the same result beside any others, up to 32 rows in all. The bias
+    /// is rounded to the dtype of the product and added there.
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let shapes_fit = weight.rank() == 2
             && self.rank() >= 1
@@ -86,8 +90,15 @@ impl Tensor {
         let mut shape = self.shape().to_vec();
         shape[self.rank() - 1] = outputs;
         let rows = shape[..self.rank() - 1].iter().product();
-        let (x, w) = operands(&self.reshape(&[rows, inputs])?, weight, "linear")?;
-        let mut y = product(&x, &w.detach().transpose(0, 1)?)?;
+        let x = self.reshape(&[rows, inputs])?;
+        let (x, w) = match (x.dtype(), weight.dtype()) {
+            (DType::F32, DType::BF16 | DType::F16) => (x, weight.clone()),
+            _ => operands(&x, weight, "linear")?,
+        };
+        let mut y = match x.dtype() {
+            DType::F32 => product_with_stored(&x, &w)?,
+            _ => product(&x, &w.detach().transpose(0, 1)?)?,
+        };
         let bias = bias
             .map(|bias| promoted("linear", &[&y, bias]).and_then(|_| bias.to_dtype(y.dtype())))
             .transpose()?;
@@ -98,7 +109,7 @@ impl Tensor {
         parents.extend(&bias);
         let y = y.with_node(&parents, || {
             Box::new(LinearBackward {
-                x: w.requires_grad().then(|| x.detach()),
+                x: w.requires_grad().then(|| (x.detach(), w.dtype())),
                 weight: x.requires_grad().then(|| w.detach()),
                 bias: bias.as_ref().map(Tensor::requires_grad),
             })
@@ -165,6 +176,34 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// `x w'` of an f32 input `(M, I)` and a weight `(O, I)` in f32, bf16 or f16.
+fn product_with_stored(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let (m, outputs, inputs) = (x.shape()[0], w.shape()[0], w.shape()[1]);
+    let mut y = vec![0.0; m * outputs];
+    let (x, w) = (x.cpu_slice::<f32>()?, w.contiguous()?);
+    linear::forward((m, outputs, inputs), &x, stored(&w)?, &mut y);
+    Tensor::from_vec(y, &[m, outputs], Device::Cpu)
+}
+
+/// `dy w`, as [`product_with_stored`].
+fn gradient_through_stored(dy: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let (m, outputs, inputs) = (dy.shape()[0], w.shape()[0], w.shape()[1]);
+    let mut dx = vec![0.0; m * inputs];
+    let (dy, w) = (dy.cpu_slice::<f32>()?, w.contiguous()?);
+    linear::input_gradient((m, outputs, inputs), &dy, stored(&w)?, &mut dx);
+    Tensor::from_vec(dx, &[m, inputs], Device::Cpu)
+}
+
+/// The elements of a contiguous weight.
+fn stored(w: &Tensor) -> Result<Weights<'_>> {
+    let (from, to) = (w.layout().offset, w.layout().offset + w.elem_count());
+    Ok(match w.dtype() {
+        DType::BF16 => Weights::BF16(&w.raw()?[from..to]),
+        DType::F16 => Weights::F16(&w.raw()?[from..to]),
+        _ => Weights::F32(&w.raw()?[from..to]),
+    })
+}
+
 /// Offset of each matrix of a batch in the raw storage.
 fn starts(x: &Tensor) -> Vec<usize> {
     let layout = x.layout();
@@ -194,7 +233,8 @@ fn add_to_rows(mut y: Tensor, bias: &Tensor) -> Result<Tensor> {
 }
 
 struct LinearBackward {
-    x: Option<Tensor>,
+    /// The input, for the gradient of a weight of this dtype.
+    x: Option<(Tensor, DType)>,
     weight: Option<Tensor>,
     /// Whether there is a bias, and whether it wants a gradient.
     bias: Option<bool>,
@@ -206,8 +246,15 @@ impl Backward for LinearBackward {
     }
 
     fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let dx = self.weight.map(|weight| product(grad, &weight)).transpose()?;
-        let dw = self.x.map(|x| product(&grad.transpose(0, 1)?, &x)).transpose()?;
+        let dx = self.weight.map(|weight| {
+            if weight.dtype() == grad.dtype() {
+                product(grad, &weight)
+            } else {
+                gradient_through_stored(grad, &weight)
+            }
+        });
+        let dw = self.x.map(|(x, dtype)| product(&grad.transpose(0, 1)?, &x)?.to_dtype(dtype));
+        let (dx, dw) = (dx.transpose()?, dw.transpose()?);
         let mut grads = vec![dx, dw];
         if let Some(wanted) = self.bias {
             grads.push(wanted.then(|| grad.sum(&[0], false)).transpose()?);

@@ -138,3 +138,61 @@ fn empty_products_take_any_view() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn half_weights_beside_an_f32_input_are_used_as_they_are_stored() -> Result<()> {
+    for rows in [1, 5, 40] {
+        let (x, w) = (noise(&[rows, 70], 1).to_dtype(DType::F32)?, noise(&[9, 70], 2));
+        let bias = noise(&[9], 3).to_dtype(DType::BF16)?;
+        for dtype in [DType::BF16, DType::F16] {
+            let half = w.to_dtype(dtype)?;
+            let (x, half) = (Var::new(x.clone()), Var::new(half));
+            let wide = Var::new(half.value().to_dtype(DType::F32)?);
+            let run = |weight: &Var| -> Result<_> {
+                let y = x.tensor().linear(&weight.tensor(), Some(&bias))?;
+                let gradients = y.sqr()?.sum_all()?.backward()?;
+                let of = |var: &Var| gradients.get(var).expect("the loss depends on it").clone();
+                Ok((y.detach(), of(&x), of(weight)))
+            };
+            let ((y, dx, dw), (want_y, want_dx, want_dw)) = (run(&half)?, run(&wide)?);
+            assert_eq!((y.dtype(), dx.dtype(), dw.dtype()), (DType::F32, DType::F32, dtype));
+            let close = |got: &Tensor, want: &Tensor, room: f64| -> Result<()> {
+                for (got, want) in got.to_vec_f64()?.into_iter().zip(want.to_vec_f64()?) {
+                    assert!((got - want).abs() <= room * (1.0 + want.abs()), "{got} {want}");
+                }
+                Ok(())
+            };
+            // The same products in another order at most; the weight's gradient is rounded to it.
+            close(&y, &want_y, 1e-5)?;
+            close(&dx, &want_dx, 1e-5)?;
+            close(&dw, &want_dw, 5e-3)?;
+            if rows <= 32 {
+                assert_eq!(y.to_vec::<f32>()?, want_y.to_vec::<f32>()?);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_row_of_a_linear_map_has_the_same_bits_beside_any_others() -> Result<()> {
+    let (x, w) = (noise(&[7, 300], 1).to_dtype(DType::F32)?, noise(&[33, 300], 2));
+    for dtype in [DType::F32, DType::BF16] {
+        let w = w.to_dtype(dtype)?;
+        let together = x.linear(&w, None)?.to_vec::<f32>()?;
+        for row in 0..7 {
+            let alone = x.narrow(0, row, 1)?.linear(&w, None)?.to_vec::<f32>()?;
+            assert_eq!(alone, together[row * 33..][..33]);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn strided_half_weights_are_read_through_their_strides() -> Result<()> {
+    let (x, w) = (noise(&[3, 4], 1).to_dtype(DType::F32)?, noise(&[6, 5], 2));
+    let w = w.to_dtype(DType::BF16)?.narrow(0, 1, 4)?.transpose(0, 1)?;
+    let want = x.linear(&w.to_dtype(DType::F32)?.contiguous()?, None)?.to_vec::<f32>()?;
+    assert_eq!(x.linear(&w, None)?.to_vec::<f32>()?, want);
+    Ok(())
+}

@@ -53,4 +53,4 @@ pub use error::{ErrorKind, Result, ZooError};
 pub use folder::ModelKind;
 pub use token_ids::TokenIds;
 pub use tokenizer::Tokenizer;
-pub use weights::{Builder, Init, LoadOptions, NameRules, Parameters};
+pub use weights::{Builder, Init, LoadOptions, NameRules, Parameters, WeightForm};

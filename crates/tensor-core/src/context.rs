@@ -70,10 +70,10 @@ impl Context {
         self.cast(&self.param(var))
     }
 
-    /// `x` in the compute dtype, when the policy has one and `x` is f32.
+    /// `x` in the compute dtype, when the policy has one and `x` is f32, or a weight stored in f16.
     pub fn cast(&self, x: &Tensor) -> Result<Tensor> {
         match self.compute {
-            Some(dtype) if x.dtype() == DType::F32 => x.to_dtype(dtype),
+            Some(dtype) if matches!(x.dtype(), DType::F32 | DType::F16) => x.to_dtype(dtype),
             _ => Ok(x.clone()),
         }
     }

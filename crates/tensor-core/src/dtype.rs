@@ -3,7 +3,7 @@
 use cpu_math::number::Number;
 use half::{bf16, f16};
 
-use crate::storage::CpuStorage;
+use crate::storage::{Buffer, CpuStorage};
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,7 +89,7 @@ pub trait Element: sealed::Sealed + Number {
     /// The matching run-time tag.
     const DTYPE: DType;
     #[doc(hidden)]
-    fn wrap(values: Vec<Self>) -> CpuStorage;
+    fn wrap(values: Buffer<Self>) -> CpuStorage;
     #[doc(hidden)]
     fn slice(storage: &CpuStorage) -> Option<&[Self]>;
     #[doc(hidden)]
@@ -101,7 +101,7 @@ macro_rules! element {
         impl sealed::Sealed for $type {}
         impl Element for $type {
             const DTYPE: DType = DType::$tag;
-            fn wrap(values: Vec<Self>) -> CpuStorage {
+            fn wrap(values: Buffer<Self>) -> CpuStorage {
                 CpuStorage::$tag(values)
             }
             fn slice(storage: &CpuStorage) -> Option<&[Self]> {
@@ -112,7 +112,8 @@ macro_rules! element {
             }
             fn vec_mut(storage: &mut CpuStorage) -> Option<&mut Vec<Self>> {
                 match storage {
-                    CpuStorage::$tag(values) => Some(values),
+                    // A mapped file is read-only: whoever would write copies first.
+                    CpuStorage::$tag(Buffer::Owned(values)) => Some(values),
                     _ => None,
                 }
             }

@@ -4,20 +4,22 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use safetensors::tensor::Dtype;
 
-use crate::dtype::DType;
+use crate::dtype::{DType, Element as _};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Device, element_dispatch};
+use crate::storage::{Buffer, Device, MappedSlice, element_dispatch};
 use crate::tensor::Tensor;
 
 /// An open safetensors file. Tensors are read from the map one by one when asked for.
 pub struct SafeTensors {
     path: PathBuf,
-    map: Mmap,
+    map: Arc<Mmap>,
     /// Offset of the first tensor byte.
     data_start: usize,
     metadata: safetensors::tensor::Metadata,
@@ -50,7 +52,7 @@ impl SafeTensors {
                 .with_hint("is the download complete?")
             })?;
         let data_start = header + 8;
-        Ok(Self { path, map, data_start, metadata })
+        Ok(Self { path, map: Arc::new(map), data_start, metadata })
     }
 
     /// Path of the file.
@@ -75,13 +77,43 @@ impl SafeTensors {
         self.metadata.metadata().clone().unwrap_or_default()
     }
 
-    /// Reads one tensor in the dtype of the file.
+    /// Reads one tensor in the dtype of the file, into memory of its own.
     ///
     /// # Errors
     ///
     /// [`Weights`](ErrorKind::Weights) when there is none of that name, or its dtype is not one of
     /// [`DType`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let (dtype, shape, bytes) = self.find(name)?;
+        let bytes = &self.map[bytes];
+        element_dispatch!(dtype, T => {
+            let mut values = vec![T::default(); shape.iter().product()];
+            // The map need not align tensors, so bytes are copied rather than cast.
+            bytemuck::cast_slice_mut::<T, u8>(&mut values).copy_from_slice(bytes);
+            Tensor::from_vec(values, shape, Device::Cpu)
+        })
+    }
+
+    /// One tensor in the dtype of the file, left in the mapped file where it is aligned there.
+    ///
+    /// Pages are read when they are first used and may be dropped again; the file stays mapped as
+    /// long as the tensor lives. Writing copies first.
+    ///
+    /// # Errors
+    ///
+    /// As [`tensor`](Self::tensor).
+    pub fn mapped_tensor(&self, name: &str) -> Result<Tensor> {
+        let (dtype, shape, bytes) = self.find(name)?;
+        element_dispatch!(dtype, T => match MappedSlice::<T>::new(&self.map, bytes) {
+            Some(slice) => {
+                Ok(Tensor::from_storage(T::wrap(Buffer::Mapped(slice)), shape.to_vec()))
+            }
+            None => self.tensor(name),
+        })
+    }
+
+    /// Dtype and shape of a tensor, and its bytes in the map.
+    fn find(&self, name: &str) -> Result<(DType, &[usize], Range<usize>)> {
         let at = || format!("{}: tensor `{name}`", self.path.display());
         let info = self
             .metadata
@@ -95,13 +127,7 @@ impl SafeTensors {
             )
         })?;
         let (start, end) = info.data_offsets;
-        let bytes = &self.map[self.data_start + start..self.data_start + end];
-        element_dispatch!(dtype, T => {
-            let mut values = vec![T::default(); info.shape.iter().product()];
-            // The map does not align tensors, so bytes are copied rather than cast.
-            bytemuck::cast_slice_mut::<T, u8>(&mut values).copy_from_slice(bytes);
-            Tensor::from_vec(values, &info.shape, Device::Cpu)
-        })
+        Ok((dtype, &info.shape, self.data_start + start..self.data_start + end))
     }
 }
 

@@ -1,6 +1,10 @@
 //! Where a tensor's elements live. One variant a device; CUDA joins here.
 
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
 use half::{bf16, f16};
+use memmap2::Mmap;
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
@@ -74,19 +78,19 @@ impl Storage {
 #[derive(Debug)]
 pub enum CpuStorage {
     /// 64-bit floats.
-    F64(Vec<f64>),
+    F64(Buffer<f64>),
     /// 32-bit floats.
-    F32(Vec<f32>),
+    F32(Buffer<f32>),
     /// bfloat16.
-    BF16(Vec<bf16>),
+    BF16(Buffer<bf16>),
     /// IEEE half.
-    F16(Vec<f16>),
+    F16(Buffer<f16>),
     /// 64-bit integers.
-    I64(Vec<i64>),
+    I64(Buffer<i64>),
     /// 32-bit unsigned integers.
-    U32(Vec<u32>),
+    U32(Buffer<u32>),
     /// Bytes.
-    U8(Vec<u8>),
+    U8(Buffer<u8>),
 }
 
 impl CpuStorage {
@@ -104,6 +108,48 @@ impl CpuStorage {
 
     pub(crate) fn len(&self) -> usize {
         element_dispatch!(self.dtype(), T => T::slice(self).map_or(0, <[T]>::len))
+    }
+}
+
+/// Elements in memory of their own, or in a file that is mapped read-only.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Buffer<T> {
+    /// Memory of their own.
+    Owned(Vec<T>),
+    /// A part of a file.
+    Mapped(MappedSlice<T>),
+}
+
+impl<T: bytemuck::Pod> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Buffer::Owned(values) => values,
+            Buffer::Mapped(slice) => slice.values(),
+        }
+    }
+}
+
+/// Aligned elements inside a mapped file, which stays mapped as long as they live.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct MappedSlice<T> {
+    map: Arc<Mmap>,
+    bytes: Range<usize>,
+    element: std::marker::PhantomData<T>,
+}
+
+impl<T: bytemuck::Pod> MappedSlice<T> {
+    /// The elements in these bytes of the map; `None` when they are not aligned.
+    pub(crate) fn new(map: &Arc<Mmap>, bytes: Range<usize>) -> Option<Self> {
+        bytemuck::try_cast_slice::<u8, T>(map.get(bytes.clone())?).ok()?;
+        Some(Self { map: Arc::clone(map), bytes, element: std::marker::PhantomData })
+    }
+
+    fn values(&self) -> &[T] {
+        bytemuck::cast_slice(&self.map[self.bytes.clone()])
     }
 }
 

@@ -13,7 +13,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::philox::Philox;
 use crate::shape::{Layout, checked_count, resolve_dim};
-use crate::storage::{CpuStorage, Device, Storage, element_dispatch};
+use crate::storage::{Buffer, CpuStorage, Device, Storage, element_dispatch};
 
 pub use growing::GrowingTensor;
 
@@ -47,7 +47,7 @@ impl Tensor {
                 format!("{} values, expected {count} for shape {shape:?}", values.len()),
             ));
         }
-        Ok(Self::from_storage(T::wrap(values), shape.to_vec()))
+        Ok(Self::from_storage(T::wrap(Buffer::Owned(values)), shape.to_vec()))
     }
 
     /// A tensor of zeros.
@@ -193,8 +193,9 @@ impl Tensor {
             return Ok(self.clone());
         }
         let shape = self.shape().to_vec();
-        let storage =
-            element_dispatch!(self.dtype(), T => T::wrap(self.cpu_slice::<T>()?.into_owned()));
+        let storage = element_dispatch!(self.dtype(), T => {
+            T::wrap(Buffer::Owned(self.cpu_slice::<T>()?.into_owned()))
+        });
         Ok(Self::from_storage(storage, shape).with_node(&[self], || Box::new(Identity)))
     }
 

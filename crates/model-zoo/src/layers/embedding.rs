@@ -1,6 +1,6 @@
 //! Rows of a table by id.
 
-use tensor_core::{Context, Tensor, Var};
+use tensor_core::{Context, DType, Tensor, Var};
 
 use crate::error::Result;
 use crate::weights::{Builder, Init};
@@ -41,9 +41,13 @@ impl Embedding {
         &self.weight
     }
 
-    /// Ids `(..)`, I64, to vectors `(.., D)`.
+    /// Ids `(..)`, I64, to vectors `(.., D)`; in f32 when the table is kept in bf16 or f16.
     pub fn forward(&self, ctx: &Context, ids: &Tensor) -> tensor_core::Result<Tensor> {
         let found = ctx.param(&self.weight).embedding(ids)?;
+        let found = match found.dtype() {
+            DType::BF16 | DType::F16 => found.to_dtype(DType::F32)?,
+            _ => found,
+        };
         let Some(padding) = self.padding_idx.filter(|_| found.requires_grad()) else {
             return Ok(found);
         };

@@ -35,7 +35,8 @@ impl Linear {
         Self { weight, bias }
     }
 
-    /// `(.., in)` to `(.., out)`, in the compute dtype.
+    /// `(.., in)` to `(.., out)`, in the compute dtype; in that of `x` where there is none, also when the
+    /// weight is kept in bf16 or f16.
     pub fn forward(&self, ctx: &Context, x: &Tensor) -> tensor_core::Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| ctx.weight(bias)).transpose()?;
         ctx.cast(x)?.linear(&ctx.weight(&self.weight)?, bias.as_ref())

@@ -14,11 +14,23 @@ use super::report::Mismatch;
 use super::source::FolderSource;
 use crate::error::Result;
 
+/// The form in which a folder's weights are kept. What is computed with them stays f32, unless the
+/// [`Context`](tensor_core::Context) says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightForm {
+    /// In one dtype, whatever the file holds, in memory of their own. Training needs f32.
+    DType(DType),
+    /// As the file holds them, and in the mapped file where they are aligned there: memory is that of
+    /// the file, and linear layers multiply with bf16 and f16 weights without an f32 copy. The file
+    /// may be replaced by rename meanwhile, but not be written to.
+    AsStored,
+}
+
 /// How a folder's weights are read.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
-    /// Dtype the parameters are kept in, whatever the file holds.
-    pub dtype: DType,
+    /// How the parameters are kept. Those that the folder lacks are drawn in f32 when kept as stored.
+    pub weights: WeightForm,
     /// Where they are kept.
     pub device: Device,
     /// Seed of the modules that the folder lacks as a whole, such as a new classification head.
@@ -28,7 +40,7 @@ pub struct LoadOptions {
 impl Default for LoadOptions {
     /// f32 on the CPU, seed 0.
     fn default() -> Self {
-        Self { dtype: DType::F32, device: Device::Cpu, seed: 0 }
+        Self { weights: WeightForm::DType(DType::F32), device: Device::Cpu, seed: 0 }
     }
 }
 
@@ -70,7 +82,8 @@ pub struct Builder {
 impl Builder {
     /// Parameters are drawn from their [`Init`] with this seed.
     pub fn random(seed: u64, dtype: DType, device: Device) -> Self {
-        Self::with(None, NameRules::exact(), LoadOptions { dtype, device, seed })
+        let weights = WeightForm::DType(dtype);
+        Self::with(None, NameRules::exact(), LoadOptions { weights, device, seed })
     }
 
     /// Parameters are read from `dir/model.safetensors`, or from the shards its index lists.
@@ -152,14 +165,16 @@ impl Builder {
         let name = self.full(name);
         let mut state = self.state.borrow_mut();
         let State { source, options, parameters, report, asked, .. } = &mut *state;
-        let LoadOptions { dtype, device, seed } = *options;
+        let LoadOptions { weights, device, seed } = *options;
+        let dtype = match weights {
+            WeightForm::DType(dtype) => dtype,
+            WeightForm::AsStored => DType::F32,
+        };
         asked.insert(name.clone());
 
         let tensor = match source {
-            Some(source) if !self.optional => match source.tensor(&name)? {
-                Some(found) if report.fits(&name, &found, shape) => {
-                    found.to_dtype(dtype)?.to_device(device)?
-                }
+            Some(source) if !self.optional => match source.tensor(&name, weights)? {
+                Some(found) if report.fits(&name, &found, shape) => found.to_device(device)?,
                 found => {
                     if found.is_none() {
                         report.missing.push(name.clone());

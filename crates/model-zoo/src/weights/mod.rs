@@ -13,7 +13,7 @@ mod parameters;
 mod report;
 mod source;
 
-pub use builder::{Builder, LoadOptions};
+pub use builder::{Builder, LoadOptions, WeightForm};
 pub use init::Init;
 pub use names::NameRules;
 pub use parameters::Parameters;

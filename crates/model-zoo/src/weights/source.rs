@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tensor_core::{SafeTensors, Tensor};
 
+use super::builder::WeightForm;
 use super::names::NameRules;
 use crate::error::{ErrorKind, Result, ZooError};
 use crate::json;
@@ -77,12 +78,20 @@ impl FolderSource {
         &self.names
     }
 
-    /// The tensor in the file's dtype, or `None` when the folder lacks it.
-    pub fn tensor(&self, name: &str) -> Result<Option<Tensor>> {
-        match self.places.get(name) {
-            Some((shard, found)) => Ok(Some(self.shards[*shard].tensor(found)?)),
-            None => Ok(None),
-        }
+    /// The tensor in this form, or `None` when the folder lacks it.
+    ///
+    /// One that is not of a float dtype keeps it, for the report.
+    pub fn tensor(&self, name: &str, form: WeightForm) -> Result<Option<Tensor>> {
+        let Some((shard, found)) = self.places.get(name) else { return Ok(None) };
+        let shard = &self.shards[*shard];
+        let mapped = shard.mapped_tensor(found)?;
+        Ok(Some(match form {
+            WeightForm::AsStored => mapped,
+            // In memory of its own: a folder may be written to once it is read.
+            WeightForm::DType(dtype) if dtype == mapped.dtype() => shard.tensor(found)?,
+            WeightForm::DType(dtype) if mapped.dtype().is_float() => mapped.to_dtype(dtype)?,
+            WeightForm::DType(_) => mapped,
+        }))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use model_zoo::LoadOptions;
 use model_zoo::llama::{Llama, LlamaInput, LlamaSession, LlamaTokens};
+use model_zoo::{LoadOptions, WeightForm};
 use tensor_core::{Context, DType, Tensor, Var};
 
 use crate::common::*;
@@ -107,7 +107,7 @@ fn a_model_in_f64_leaves_the_rounding_of_its_tables_alone() {
     // Golden numbers are f32, and cosines of `torch` may be wrong in their last bit.
     let dir = golden_dir().join("llama-3");
     let golden = Golden::open(&dir);
-    let options = LoadOptions { dtype: DType::F64, ..LoadOptions::default() };
+    let options = LoadOptions { weights: WeightForm::DType(DType::F64), ..LoadOptions::default() };
     let model = Llama::open(&dir, options).unwrap();
     let output = model.forward(&eval(), &input(&golden).0).unwrap();
     let logits = model.logits(&eval(), &output.last_hidden_state).unwrap();

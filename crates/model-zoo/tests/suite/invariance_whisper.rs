@@ -250,7 +250,8 @@ fn recomputed_activations_give_the_same_gradients() {
     let loss = run(&model, &Context::grad());
     assert_eq!(loss.item().unwrap(), kept.item().unwrap());
     let got = loss.backward().unwrap();
-    assert_same_gradients("checkpoint", &got, &expected, model.parameters(), 1e-6);
+    // Gradients that meet are added in another order: a rounding of f32 for each layer above.
+    assert_same_gradients("checkpoint", &got, &expected, model.parameters(), 3e-6);
 
     let first = run(&model, &Context::train(1, 2)).backward().unwrap();
     let second = run(&model, &Context::train(1, 2)).backward().unwrap();

@@ -13,4 +13,5 @@ mod invariance_bert;
 mod invariance_llama;
 mod invariance_whisper;
 mod real_weights;
+mod stored_weights;
 mod tokenizer;

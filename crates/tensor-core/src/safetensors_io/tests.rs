@@ -193,3 +193,58 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_mapped_tensor_equals_a_copied_one_and_outlives_its_file() -> Result<()> {
+    let folder = folder();
+    let path = folder.path().join("all.safetensors");
+    save_safetensors(&path, &named(), &metadata())?;
+    let file = SafeTensors::open(&path)?;
+    let mapped: Vec<Tensor> =
+        named().iter().map(|(name, _)| file.mapped_tensor(name)).collect::<Result<_>>()?;
+    drop(file);
+    std::fs::remove_file(&path).unwrap();
+    for ((name, want), got) in named().into_iter().zip(mapped) {
+        assert_eq!((got.dtype(), got.shape()), (want.dtype(), want.shape()), "{name}");
+        assert_eq!(got.to_vec_f64()?, want.to_vec_f64()?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_mapped_parameter_is_copied_before_it_is_changed() -> Result<()> {
+    let folder = folder();
+    let path = folder.path().join("w.safetensors");
+    let w = noise(&[3, 5], 1).to_dtype(DType::F32)?;
+    save_safetensors(&path, &[("w".to_owned(), w.clone())], &BTreeMap::new())?;
+    let before = std::fs::read(&path).unwrap();
+    let file = SafeTensors::open(&path)?;
+    let mut mapped = file.mapped_tensor("w")?;
+    assert!(mapped.unique_slice_mut::<f32>().is_none(), "a map is not written to");
+    let var = crate::Var::new(mapped);
+    var.update::<f32>(|values| values[0] = 9.0)?;
+    assert_eq!(var.value().to_vec::<f32>()?[0], 9.0);
+    assert_eq!(file.mapped_tensor("w")?.to_vec::<f32>()?, w.to_vec::<f32>()?);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    Ok(())
+}
+
+#[test]
+fn a_misaligned_tensor_is_copied() -> Result<()> {
+    let folder = folder();
+    let path = folder.path().join("odd.safetensors");
+    let header = br#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header);
+    bytes.push(7);
+    bytes.extend([1.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()));
+    std::fs::write(&path, bytes).unwrap();
+    let file = SafeTensors::open(&path)?;
+    let mut w = file.mapped_tensor("w")?;
+    assert_eq!(w.to_vec::<f32>()?, [1.5, -2.0]);
+    let bytes = file.find("w")?.2;
+    let aligned = (file.map.as_ptr() as usize + bytes.start).is_multiple_of(4);
+    assert_eq!(w.unique_slice_mut::<f32>().is_some(), !aligned);
+    assert!(!aligned, "the header above puts `w` off a multiple of four");
+    Ok(())
+}

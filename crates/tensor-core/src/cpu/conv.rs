@@ -1,6 +1,7 @@
-//! One-dimensional convolution by unrolled windows and matrix products.
+//! One-dimensional convolution by matrix products.
 //!
-//! Windows of a chunk of output positions are copied into the columns of a matrix (`im2col`),
+//! Where channels are many, the product runs over the windows as they lie in memory, see
+//! [`windows`]. Otherwise they are unrolled. Windows of a chunk of output positions are copied into the columns of a matrix (`im2col`),
 //! which the weights multiply. Chunks are as long as keeps that matrix under a fixed size,
 //! so memory does not grow with the sequence. Each pass cuts its work so that work items share
 //! no output:
@@ -15,6 +16,7 @@
 
 mod backward;
 mod depthwise;
+mod windows;
 
 use rayon::prelude::*;
 
@@ -116,6 +118,10 @@ pub(crate) fn conv1d<T: Real>(
         depthwise::forward(x, weight, bias, shape, &mut out);
         return out;
     }
+    if shape.suits_windows() {
+        windows::forward(x, weight, bias, shape, &mut out);
+        return out;
+    }
     let (group_in, group_out) = (shape.group_in(), shape.group_out());
     let window = group_in * shape.kernel;
     let chunk = shape.chunk(window);
@@ -154,6 +160,23 @@ pub(crate) fn conv1d<T: Real>(
             }
         },
     );
+    out
+}
+
+/// Whether [`conv1d_rows`] can do it.
+pub(crate) fn suits_rows(shape: &ConvShape) -> bool {
+    shape.suits_windows() && shape.groups == 1 && shape.padding == 0
+}
+
+/// As [`conv1d`], from `x: (B, T, I)` to `(B, T', O)`.
+pub(crate) fn conv1d_rows<T: Real>(
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    shape: &ConvShape,
+) -> Vec<T> {
+    let mut out = vec![T::ZERO; shape.batch * shape.out_channels * shape.out_len];
+    windows::forward_rows(x, weight, bias, shape, &mut out);
     out
 }
 

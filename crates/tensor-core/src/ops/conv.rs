@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::conv::{
-    ConvShape, conv1d, conv1d_bias_grad, conv1d_input_grad, conv1d_weight_grad,
+    ConvShape, conv1d, conv1d_bias_grad, conv1d_input_grad, conv1d_rows, conv1d_weight_grad,
+    suits_rows,
 };
 use crate::error::{Error, Result};
 use crate::ops::promote::{promoted, ready};
@@ -53,7 +54,11 @@ impl Tensor {
     ///
     /// # Numerics
     ///
-    /// bf16 and f16 compute in f32 and round once. Scratch memory is bounded whatever `T` is.
+    /// bf16 and f16 compute in f32 and round once. Scratch memory is at most a copy of an item.
+    ///
+    /// Where channels are many and nothing is padded, an input that is a transposed view of
+    /// `(B, T, I)`, as norms over channels leave it, is not copied, and the result is a transposed
+    /// view of `(B, T', O)`.
     pub fn conv1d(
         &self,
         weight: &Tensor,
@@ -64,14 +69,28 @@ impl Tensor {
         let mut operands = vec![self, weight];
         operands.extend(bias);
         let dtype = promoted("conv1d", &operands)?;
-        let (x, weight) = (ready(self, dtype)?, ready(weight, dtype)?);
+        // Time outermost.
+        let rows = self.transpose(1, 2)?;
+        let as_rows = rows.is_contiguous() && suits_rows(&shape);
+        let x = match as_rows {
+            true => ready(&rows, dtype)?.transpose(1, 2)?,
+            false => ready(self, dtype)?,
+        };
+        let weight = ready(weight, dtype)?;
         let bias = bias.map(|bias| ready(bias, dtype)).transpose()?;
         let y = real_dispatch!(x.dtype(), "conv1d", T => {
             let bias = bias.as_ref().map(|bias| bias.cpu_slice::<T>()).transpose()?;
-            let (x, weight) = (x.cpu_slice::<T>()?, weight.cpu_slice::<T>()?);
-            let values = conv1d(&x, &weight, bias.as_deref(), &shape);
-            let extents = [shape.batch, shape.out_channels, shape.out_len];
-            Tensor::from_vec(values, &extents, Device::Cpu)
+            let weight = weight.cpu_slice::<T>()?;
+            if as_rows {
+                let rows = x.detach().transpose(1, 2)?;
+                let values = conv1d_rows(&rows.cpu_slice::<T>()?, &weight, bias.as_deref(), &shape);
+                let extents = [shape.batch, shape.out_len, shape.out_channels];
+                Tensor::from_vec(values, &extents, Device::Cpu)?.transpose(1, 2)
+            } else {
+                let values = conv1d(&x.cpu_slice::<T>()?, &weight, bias.as_deref(), &shape);
+                let extents = [shape.batch, shape.out_channels, shape.out_len];
+                Tensor::from_vec(values, &extents, Device::Cpu)
+            }
         })?;
         let mut parents = vec![&x, &weight];
         parents.extend(&bias);

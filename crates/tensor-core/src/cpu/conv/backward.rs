@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{ConvShape, depthwise};
+use super::{ConvShape, depthwise, windows};
 use cpu_math::parallel::map_tasks;
 use cpu_math::real::Real;
 use cpu_math::tile_gemm::gemm_tile;
@@ -61,6 +61,10 @@ pub(crate) fn conv1d_input_grad<T: Real>(
         depthwise::input_grad(output_grad, weight, shape, &mut grad);
         return grad;
     }
+    if shape.suits_windows() {
+        windows::input_grad(output_grad, weight, shape, &mut grad);
+        return grad;
+    }
     let (group_in, group_out) = (shape.group_in(), shape.group_out());
     let window = group_in * shape.kernel;
     let block = shape.channel_block();
@@ -100,6 +104,10 @@ pub(crate) fn conv1d_weight_grad<T: Real>(output_grad: &[T], x: &[T], shape: &Co
     }
     if shape.is_depthwise() {
         depthwise::weight_grad(output_grad, x, shape, &mut grad);
+        return grad;
+    }
+    if shape.suits_windows() {
+        windows::weight_grad(output_grad, x, shape, &mut grad);
         return grad;
     }
     let (group_in, group_out) = (shape.group_in(), shape.group_out());

@@ -38,6 +38,11 @@ fn shapes() -> Vec<ConvShape> {
         [1, 4, 3, 1203, 128, 1, 64, 1, 1],
         [1, 2, 2, 2, 2, 1, 7, 1, 1],
         [1, 1, 1, 3, 2, 4, 9, 1, 1],
+        // Enough work for windows in place.
+        [2, 9, 17, 611, 7, 2, 3, 1, 1],
+        [1, 34, 22, 1601, 3, 3, 5, 1, 2],
+        [1, 8, 100, 531, 2, 3, 0, 1, 1],
+        [1, 8, 128, 96, 12, 1, 7, 1, 1],
     ]
     .map(shape)
     .to_vec()
@@ -65,6 +70,12 @@ fn plain(x: &[f64], weight: &[f64], bias: &[f64], s: &ConvShape) -> Vec<f64> {
         }
     }
     out
+}
+
+#[test]
+fn both_ways_are_taken() {
+    let taken = shapes().iter().filter(|shape| shape.suits_windows()).count();
+    assert_eq!(taken, 4);
 }
 
 struct Case {

@@ -16,6 +16,37 @@ fn gradients_agree_with_finite_differences() {
 }
 
 #[test]
+fn channels_last_in_gives_channels_last_out_and_the_same_gradients() {
+    let options = Conv1dOptions { stride: 2, ..Default::default() };
+    let run = |transposed: bool| {
+        let rows = noise(&[2, 311, 9], 1);
+        let columns = rows.transpose(1, 2).unwrap().contiguous().unwrap();
+        let vars =
+            [if transposed { rows } else { columns }, noise(&[33, 9, 7], 2), noise(&[33], 3)];
+        let vars = vars.map(crate::Var::new);
+        let x = vars[0].tensor();
+        let x = if transposed { x.transpose(1, 2).unwrap() } else { x };
+        let y = x.conv1d(&vars[1].tensor(), Some(&vars[2].tensor()), options).unwrap();
+        assert_eq!(y.is_contiguous(), !transposed);
+        let probe = noise(y.shape(), 4);
+        let gradients = y.mul(&probe).unwrap().sum_all().unwrap().backward().unwrap();
+        let mut values: Vec<Tensor> =
+            vars.iter().map(|var| gradients.get(var).unwrap().clone()).collect();
+        if transposed {
+            values[0] = values[0].transpose(1, 2).unwrap();
+        }
+        values.push(y.detach());
+        values
+    };
+    for (a, b) in run(true).iter().zip(run(false)) {
+        assert_eq!(a.shape(), b.shape());
+        for (a, b) in a.to_vec_f64().unwrap().iter().zip(b.to_vec_f64().unwrap()) {
+            assert!((a - b).abs() < 1e-11, "{a} and {b}");
+        }
+    }
+}
+
+#[test]
 fn a_kernel_of_one_is_a_linear_layer() {
     let (x, weight, bias) = (noise(&[2, 3, 5], 1), noise(&[4, 3, 1], 2), noise(&[4], 3));
     let conv = x.conv1d(&weight, Some(&bias), Conv1dOptions::default()).unwrap();

@@ -1,15 +1,18 @@
-//! Encodes a text with any BERT or LLaMA folder, or Mel features with any Whisper folder.
+//! Encodes a text with any BERT or LLaMA folder, Mel features with any Whisper folder, or samples
+//! with any HuBERT or wav2vec 2.0 folder.
 //!
 //! ```text
 //! cargo run --release -p model-zoo --example 01-encode -- TEXT_MODEL_DIR "some text"
-//! cargo run --release -p model-zoo --example 01-encode -- WHISPER_DIR features.safetensors
+//! cargo run --release -p model-zoo --example 01-encode -- SPEECH_MODEL_DIR features.safetensors
 //! ```
 //!
-//! The second file holds `input_features`, `(n_mels, frames)` or with a batch in front.
+//! The file holds `input_features`, `(n_mels, frames)`, for Whisper and `input_values`, `(samples)`,
+//! for the others, or either with a batch in front.
 
 use std::path::Path;
 
 use model_zoo::bert::{Bert, BertInput};
+use model_zoo::hubert::{Hubert, HubertInput};
 use model_zoo::llama::{Llama, LlamaInput, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
 use model_zoo::{LoadOptions, ModelKind, Tokenizer};
@@ -46,6 +49,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let features = if features.rank() == 2 { features.unsqueeze(0)? } else { features };
             let input = EncoderInput { output_hidden_states: true, ..EncoderInput::new(&features) };
             let output = encoder.forward(&ctx, &input)?;
+            (output.hidden_states, output.lengths)
+        }
+        ModelKind::Hubert | ModelKind::Wav2Vec2 => {
+            let model = Hubert::open(dir, options)?;
+            let samples: Tensor = SafeTensors::open(input)?.tensor("input_values")?;
+            let samples = if samples.rank() == 1 { samples.unsqueeze(0)? } else { samples };
+            let input = HubertInput { output_hidden_states: true, ..HubertInput::new(&samples) };
+            let output = model.forward(&ctx, &input)?;
             (output.hidden_states, output.lengths)
         }
     };

@@ -18,6 +18,11 @@ pub(crate) trait ModelConfig: Serialize + DeserializeOwned {
     /// What `transformers` calls the architecture.
     const MODEL_TYPE: &'static str;
 
+    /// As [`MODEL_TYPE`](Self::MODEL_TYPE), where one config serves several architectures.
+    fn model_type(&self) -> &'static str {
+        Self::MODEL_TYPE
+    }
+
     /// The keys that have no field, kept for export.
     fn extra(&self) -> &Map<String, Value>;
 
@@ -59,7 +64,7 @@ pub(crate) fn export<C: ModelConfig>(
         return Err(failed("config is not an object".into()));
     };
     fields.insert("architectures".into(), Value::from(vec![architecture]));
-    fields.insert("model_type".into(), Value::from(C::MODEL_TYPE));
+    fields.insert("model_type".into(), Value::from(config.model_type()));
     // `torch_dtype` is the older spelling of the same key; a stale one would win in old versions.
     fields.remove("torch_dtype");
     fields.insert("dtype".into(), Value::from(dtype_name(dtype)));

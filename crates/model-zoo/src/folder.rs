@@ -18,6 +18,10 @@ pub enum ModelKind {
     Bert,
     /// Language model.
     Llama,
+    /// Speech encoder over raw samples.
+    Hubert,
+    /// Speech encoder of the same form as HuBERT.
+    Wav2Vec2,
 }
 
 #[derive(Deserialize)]
@@ -38,10 +42,12 @@ impl ModelKind {
             Some("whisper") => Ok(Self::Whisper),
             Some("bert") => Ok(Self::Bert),
             Some("llama") => Ok(Self::Llama),
+            Some("hubert") => Ok(Self::Hubert),
+            Some("wav2vec2") => Ok(Self::Wav2Vec2),
             found => {
                 let found = found.map_or_else(|| "absent".to_owned(), |name| format!("`{name}`"));
-                let detail =
-                    format!("model_type is {found}, expected `whisper`, `bert` or `llama`");
+                let known = "`whisper`, `bert`, `llama`, `hubert`, `wav2vec2`";
+                let detail = format!("model_type is {found}, expected one of {known}");
                 Err(ZooError::config(dir.join("config.json").display().to_string(), detail))
             }
         }

@@ -1,4 +1,4 @@
-//! Whisper, BERT and LLaMA on `tensor-core`, read from Hugging Face folders.
+//! Whisper, BERT, LLaMA and HuBERT on `tensor-core`, read from Hugging Face folders.
 //!
 //! A folder holds `config.json`, `model.safetensors` (or an index with shards)
 //! and `tokenizer.json`. Every dimension comes from the config, every tensor
@@ -11,6 +11,8 @@
 //! | [`whisper`]                 | encoder, decoder with KV-cache, greedy decoding   |
 //! | [`bert`]                    | encoder, MLM head, classifier or regressor        |
 //! | [`llama`]                   | language model with KV-cache, prompts with speech |
+//! | [`hubert`]                  | HuBERT and wav2vec 2.0: encoder, CTC head         |
+//! | [`ctc`]                     | CTC decoding and forced alignment                 |
 //! | [`Builder`], [`Parameters`] | where parameters come from, and where they are    |
 //! | [`Tokenizer`]               | `tokenizer.json`: text to ids and back            |
 //! | [`ModelKind`]               | which model a folder holds                        |
@@ -39,8 +41,10 @@
 
 pub mod bert;
 mod config;
+pub mod ctc;
 mod error;
 mod folder;
+pub mod hubert;
 mod json;
 mod layers;
 pub mod llama;

@@ -142,12 +142,13 @@ impl Builder {
         }
     }
 
-    /// Whether parameters below `name` can be had: always from a generator, and from a folder
-    /// that holds at least one of them.
+    /// Whether the parameter `name` or some below it can be had: always from a generator, and from
+    /// a folder that holds at least one of them.
     pub fn supplies(&self, name: &str) -> bool {
         let scope = self.full(name);
         let below = |found: &String| {
-            scope.is_empty() || found.strip_prefix(&scope).is_some_and(|rest| rest.starts_with('.'))
+            let rest = found.strip_prefix(&scope);
+            scope.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         self.state.borrow().source.as_ref().is_none_or(|source| source.names().iter().any(below))
     }

@@ -16,6 +16,15 @@ pub enum Init {
         /// Row of zeros, usually `pad_token_id`.
         row: usize,
     },
+    /// Independent values, uniform on `[lo, hi)`.
+    Uniform {
+        /// Smallest value.
+        lo: f64,
+        /// Bound above.
+        hi: f64,
+    },
+    /// All equal.
+    Constant(f64),
     /// All zero: biases.
     Zeros,
     /// All one: gains of norms.
@@ -45,6 +54,8 @@ impl Init {
                 }
                 Tensor::from_vec(values, shape, Device::Cpu)?.to_dtype(dtype)?.to_device(device)?
             }
+            Init::Uniform { lo, hi } => Tensor::rand_uniform(shape, lo, hi, rng, dtype, device)?,
+            Init::Constant(value) => Tensor::full(shape, value, dtype, device)?,
             Init::Zeros => Tensor::zeros(shape, dtype, device)?,
             Init::Ones => Tensor::ones(shape, dtype, device)?,
             Init::Sinusoids => Tensor::from_vec(sinusoids(shape)?, shape, Device::Cpu)?

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model_zoo::bert::{Bert, BertConfig, MaskedLm, SequenceClassifier};
+use model_zoo::hubert::Hubert;
 use model_zoo::llama::Llama;
 use model_zoo::whisper::{EncoderInput, Whisper, WhisperConfig};
 use model_zoo::{
@@ -355,6 +356,8 @@ fn kind_is_read_from_the_config() {
     let kind = |case: &str| ModelKind::detect(&golden_dir().join(case)).unwrap();
     assert_eq!(kind("bert-gelu"), ModelKind::Bert);
     assert_eq!(kind("whisper-gelu"), ModelKind::Whisper);
+    assert_eq!(kind("hubert/hubert-group"), ModelKind::Hubert);
+    assert_eq!(kind("hubert/wav2vec2-pretraining"), ModelKind::Wav2Vec2);
 }
 
 /// Opens whatever model the folder says it holds.
@@ -364,6 +367,7 @@ fn open_any(dir: &Path) -> Result<Parameters, ZooError> {
         ModelKind::Bert => Bert::open(dir, options)?.parameters().clone(),
         ModelKind::Whisper => Whisper::open(dir, options)?.parameters().clone(),
         ModelKind::Llama => Llama::open(dir, options)?.parameters().clone(),
+        ModelKind::Hubert | ModelKind::Wav2Vec2 => Hubert::open(dir, options)?.parameters().clone(),
     })
 }
 
@@ -380,9 +384,12 @@ fn bad_folders_are_told_apart() {
     for (text, told) in [
         (
             r#"{"model_type": "gpt2"}"#,
-            "model_type is `gpt2`, expected `whisper`, `bert` or `llama`",
+            "model_type is `gpt2`, expected one of `whisper`, `bert`, `llama`, `hubert`, `wav2vec2`",
         ),
-        (r#"{}"#, "model_type is absent, expected `whisper`, `bert` or `llama`"),
+        (
+            r#"{}"#,
+            "model_type is absent, expected one of `whisper`, `bert`, `llama`, `hubert`, `wav2vec2`",
+        ),
         (r#"{"model_type": "bert","#, "EOF while parsing"),
         (
             r#"{"model_type": "bert", "hidden_size": "wide"}"#,

@@ -4,12 +4,15 @@
 
 mod chat;
 mod common;
+mod ctc;
 mod folders;
 mod folders_llama;
 mod golden_bert;
+mod golden_hubert;
 mod golden_llama;
 mod golden_whisper;
 mod invariance_bert;
+mod invariance_hubert;
 mod invariance_llama;
 mod invariance_whisper;
 mod real_weights;

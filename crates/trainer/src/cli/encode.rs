@@ -6,18 +6,19 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use audio_frontend::LogMel;
 use model_zoo::bert::{Bert, BertInput};
+use model_zoo::hubert::{Hubert, HubertInput, Preprocessor};
 use model_zoo::llama::{Llama, LlamaInput, LlamaTokens, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
 use model_zoo::{LoadOptions, ModelKind, Tokenizer};
 use tensor_core::{Context, DType, Device, Tensor, save_safetensors};
 
 use super::{audio_text, on_threads};
-use crate::dataset::audio::{Window, load_samples};
+use crate::dataset::audio::{SAMPLE_RATE, Window, load_samples};
 
 /// Arguments of `encode`.
 #[derive(Debug, clap::Args)]
 pub(super) struct EncodeArgs {
-    /// Hugging Face folder of a Whisper (audio), BERT or LLaMA (text) model.
+    /// Hugging Face folder of a Whisper, HuBERT or wav2vec 2.0 (audio), BERT or LLaMA (text) model.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// A sound file or a JSONL manifest; for BERT and LLaMA a manifest, whose texts are encoded.
@@ -46,6 +47,7 @@ pub(super) fn run(args: &EncodeArgs) -> anyhow::Result<()> {
     on_threads(args.threads, || {
         let (named, items) = match ModelKind::detect(&args.model)? {
             ModelKind::Whisper => whisper(args)?,
+            ModelKind::Hubert | ModelKind::Wav2Vec2 => hubert(args)?,
             ModelKind::Bert => bert(args)?,
             ModelKind::Llama => llama(args)?,
         };
@@ -102,6 +104,50 @@ fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     if args.features {
         named.push(("input_features".into(), pad(&collected.features, 2)?));
     }
+    Ok((named, utterances.len()))
+}
+
+/// As [`whisper`], from samples; `last_hidden_state` is written too, since the large models have a
+/// norm between it and the state after the last layer.
+fn hubert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
+    ensure!(
+        args.texts.is_empty(),
+        "--text is for text models, this is a speech folder (hint: --input)"
+    );
+    ensure!(!args.features, "--features is for Whisper, this model reads samples");
+    let input = args.input.as_deref().context("--input: expected a sound file or a manifest")?;
+    let utterances = audio_text::utterances(input)?;
+    let model = Hubert::open(&args.model, LoadOptions::default())?;
+    let preprocessor = Preprocessor::open(&args.model)?;
+    let rate = preprocessor.sampling_rate;
+    ensure!(rate == SAMPLE_RATE, "sampling_rate is {rate} Hz, expected {SAMPLE_RATE}");
+    let chosen = Layers::parse(&args.layers, model.config.num_hidden_layers)?;
+    let mut collected = Collected::default();
+    let mut last = Vec::with_capacity(utterances.len());
+    for utterance in &utterances {
+        let samples = load_samples(utterance)?;
+        let (values, lengths) = preprocessor.batch(&[samples], Device::Cpu)?;
+        let input = HubertInput {
+            output_hidden_states: true,
+            ..HubertInput::with_lengths(&values, &lengths)
+        };
+        let output = model
+            .forward(&Context::eval(), &input)
+            .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
+        collected.lengths.push(output.lengths[0] as i64);
+        for &layer in &chosen.0 {
+            let states = collected.states.entry(layer).or_default();
+            states.push(output.hidden_states[layer].clone());
+        }
+        last.push(output.last_hidden_state);
+    }
+    let mut named = Named::new();
+    for (layer, states) in &collected.states {
+        named.push((format!("hidden_states.{layer}"), pad(states, 1)?));
+    }
+    named.push(("last_hidden_state".into(), pad(&last, 1)?));
+    let lengths = Tensor::from_vec(collected.lengths, &[utterances.len()], Device::Cpu)?;
+    named.push(("lengths".into(), lengths));
     Ok((named, utterances.len()))
 }
 

@@ -42,6 +42,7 @@
 pub mod bert;
 mod config;
 pub mod ctc;
+pub mod decoding;
 mod error;
 mod folder;
 pub mod hubert;

@@ -8,7 +8,8 @@
 //!
 //! | item                        | what it is                                        |
 //! |-----------------------------|---------------------------------------------------|
-//! | [`whisper`]                 | encoder, decoder with KV-cache, greedy decoding   |
+//! | [`whisper`]                 | encoder, decoder with KV-cache                    |
+//! | [`decoding`]                | greedy, sampling, beam search, for any decoder    |
 //! | [`bert`]                    | encoder, MLM head, classifier or regressor        |
 //! | [`llama`]                   | language model with KV-cache, prompts with speech |
 //! | [`hubert`]                  | HuBERT and wav2vec 2.0: encoder, CTC head         |

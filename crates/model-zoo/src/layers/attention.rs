@@ -3,7 +3,7 @@
 //! Scores are never materialised: the fused operator of `tensor-core` takes
 //! queries, keys and values with heads beside the time axis, `(B, T, H, D)`.
 
-use tensor_core::{AttentionOptions, Context, Tensor, attention};
+use tensor_core::{AttentionOptions, Context, Device, Tensor, attention};
 
 use super::linear::Linear;
 
@@ -32,17 +32,22 @@ pub struct KeyValue {
 }
 
 impl KeyValue {
-    /// Number of batch items `B`.
-    pub fn batch(&self) -> usize {
-        self.key.shape()[0]
-    }
-
     /// This, followed in time by `later`.
     pub fn append(&self, later: &KeyValue) -> tensor_core::Result<KeyValue> {
         Ok(KeyValue {
             key: Tensor::cat(&[&self.key, &later.key], 1)?,
             value: Tensor::cat(&[&self.value, &later.value], 1)?,
         })
+    }
+
+    /// Where the elements are.
+    pub fn device(&self) -> Device {
+        self.key.device()
+    }
+
+    /// `n` batch items from `first` on, without a copy.
+    pub fn narrow(&self, first: usize, n: usize) -> tensor_core::Result<KeyValue> {
+        Ok(KeyValue { key: self.key.narrow(0, first, n)?, value: self.value.narrow(0, first, n)? })
     }
 
     /// The batch items `rows` (I64, one dimension), in that order.

@@ -5,7 +5,7 @@ use tensor_core::{Context, Tensor, Var};
 use super::cache::{DecoderCache, LayerCache};
 use super::config::WhisperConfig;
 use super::encoder::EncoderOutput;
-use super::layer::{DecoderLayer, norm};
+use super::layer::{DecoderLayer, Heard, norm};
 use crate::config::ModelConfig;
 use crate::error::{Result, ZooError};
 use crate::layers::{Embedding, LayerNorm, LayerStack, Linear};
@@ -134,24 +134,34 @@ impl WhisperDecoder {
     ) -> Result<Tensor> {
         let mut x = self.embed(ctx, decoder_input_ids, cache.len)?;
         let (batch, fresh) = (x.shape()[0], x.shape()[1]);
-        if cache.is_empty() {
-            let states = &memory.last_hidden_state;
-            check_batch(batch, states.shape()[0])?;
-            cache.key_mask = memory.key_mask()?;
-            cache.layers = self
-                .layers
-                .iter()
-                .map(|layer| {
-                    Ok(LayerCache { own: None, memory: layer.project_memory(ctx, states)? })
-                })
-                .collect::<Result<_>>()?;
+        if cache.layers.is_empty() {
+            check_batch(batch, memory.last_hidden_state.shape()[0])?;
+            *cache = self.hear(ctx, memory)?;
         }
+        check_batch(batch, cache.rows())?;
+        let hearing = cache.hearing();
+        let heard = Heard { hearing: &hearing, key_mask: cache.key_mask.as_ref() };
         for (layer, cached) in self.layers.iter().zip(&mut cache.layers) {
-            check_batch(batch, cached.memory.batch())?;
-            x = layer.forward_cached(ctx, &x, cached, cache.key_mask.as_ref())?;
+            x = layer.forward_cached(ctx, &x, cached, heard)?;
         }
         cache.len += fresh;
         Ok(self.layer_norm.forward(ctx, &x)?)
+    }
+
+    /// A cache with one row for each item of `memory`, which is projected here, and no tokens.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the operators.
+    pub fn hear(&self, ctx: &Context, memory: &EncoderOutput) -> Result<DecoderCache> {
+        let states = &memory.last_hidden_state;
+        let mut layers = Vec::new();
+        for layer in self.layers.iter() {
+            layers.push(LayerCache { own: None, memory: layer.project_memory(ctx, states)? });
+        }
+        let mut cache = DecoderCache::new();
+        cache.hear(layers, memory.key_mask()?, states.shape()[0]);
+        Ok(cache)
     }
 
     /// States `(.., D)` to logits `(.., V)`.

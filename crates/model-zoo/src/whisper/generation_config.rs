@@ -49,6 +49,16 @@ impl GenerationConfig {
         }
     }
 
+    /// Tokens never generated.
+    pub fn suppressed(&self) -> Vec<u32> {
+        valid_ids(&self.suppress_tokens)
+    }
+
+    /// Tokens never generated right after the prompt.
+    pub fn begin_suppressed(&self) -> Vec<u32> {
+        valid_ids(&self.begin_suppress_tokens)
+    }
+
     /// The constants that a model's config carries.
     pub fn from_config(config: &WhisperConfig) -> Self {
         Self {
@@ -60,4 +70,9 @@ impl GenerationConfig {
             extra: Map::new(),
         }
     }
+}
+
+/// Published lists may hold -1 for "none".
+fn valid_ids(list: &Option<Vec<i64>>) -> Vec<u32> {
+    list.iter().flatten().filter_map(|&id| u32::try_from(id).ok()).collect()
 }

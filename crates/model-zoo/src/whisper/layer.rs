@@ -2,7 +2,7 @@
 
 use tensor_core::{Context, Tensor};
 
-use super::cache::LayerCache;
+use super::cache::{Hearing, LayerCache};
 use super::config::WhisperConfig;
 use crate::error::Result;
 use crate::layers::{Activation, KeyValue, LayerNorm, Linear, MultiHeadAttention, Sight};
@@ -92,17 +92,19 @@ impl DecoderLayer {
         let normed = self.self_attn_layer_norm.forward(ctx, x)?;
         let own = self.self_attn.keys_values(ctx, &normed)?;
         let memory = self.project_memory(ctx, memory)?;
-        self.rest(ctx, x, &normed, [&own, &memory], key_mask)
+        let n_items = x.shape()[0];
+        let hearing = [Hearing { first_item: 0, n_items, rows_per_item: 1 }];
+        self.rest(ctx, x, &normed, [&own, &memory], Heard { hearing: &hearing, key_mask })
     }
 
     /// As [`forward`](Self::forward) for the tokens that `cached` has not seen, which it then
-    /// has.
+    /// has; `heard` says which rows hear what.
     pub(super) fn forward_cached(
         &self,
         ctx: &Context,
         x: &Tensor,
         cached: &mut LayerCache,
-        key_mask: Option<&Tensor>,
+        heard: Heard<'_>,
     ) -> tensor_core::Result<Tensor> {
         let normed = self.self_attn_layer_norm.forward(ctx, x)?;
         let fresh = self.self_attn.keys_values(ctx, &normed)?;
@@ -110,7 +112,7 @@ impl DecoderLayer {
             Some(seen) => seen.append(&fresh)?,
             None => fresh,
         };
-        let out = self.rest(ctx, x, &normed, [&own, &cached.memory], key_mask)?;
+        let out = self.rest(ctx, x, &normed, [&own, &cached.memory], heard)?;
         cached.own = Some(own);
         Ok(out)
     }
@@ -131,16 +133,57 @@ impl DecoderLayer {
         x: &Tensor,
         normed: &Tensor,
         [own, memory]: [&KeyValue; 2],
-        key_mask: Option<&Tensor>,
+        heard: Heard<'_>,
     ) -> tensor_core::Result<Tensor> {
         let mixed =
             self.self_attn.attend(ctx, normed, own, Sight { causal: true, ..Sight::default() })?;
         let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
         let normed = self.encoder_attn_layer_norm.forward(ctx, &x)?;
-        let mixed = self.encoder_attn.attend(ctx, &normed, memory, Sight::masked(key_mask))?;
+        let mixed = self.hear(ctx, &normed, memory, heard)?;
         let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
         self.feed_forward.forward(ctx, &x)
     }
+
+    /// Attends from `x` `(rows, T, D)` to what each row hears of `memory` `(items, ..)`.
+    fn hear(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        memory: &KeyValue,
+        heard: Heard<'_>,
+    ) -> tensor_core::Result<Tensor> {
+        let &[_, time, width] = x.shape() else {
+            let detail = format!("input is {:?}, expected (B, T, W)", x.shape());
+            return Err(tensor_core::Error::shape("decoder layer", detail));
+        };
+        let mut parts = Vec::with_capacity(heard.hearing.len());
+        let mut first_row = 0;
+        for run in heard.hearing {
+            let Hearing { first_item, n_items, rows_per_item } = *run;
+            // Nothing is causal here, so that the rows of an item are so many more queries.
+            let queries = x.narrow(0, first_row, run.n_rows())?;
+            let queries = queries.reshape(&[n_items, rows_per_item * time, width])?;
+            let memory = memory.narrow(first_item, n_items)?;
+            let key_mask =
+                heard.key_mask.map(|mask| mask.narrow(0, first_item, n_items)).transpose()?;
+            let sight = Sight::masked(key_mask.as_ref());
+            let mixed = self.encoder_attn.attend(ctx, &queries, &memory, sight)?;
+            parts.push(mixed.reshape(&[run.n_rows(), time, width])?);
+            first_row += run.n_rows();
+        }
+        match &parts[..] {
+            [whole] => Ok(whole.clone()),
+            _ => Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0),
+        }
+    }
+}
+
+/// Who hears what, for one pass through the decoder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard<'a> {
+    pub(super) hearing: &'a [Hearing],
+    /// `(items, T')`: the positions that may be heard; `None` when all may.
+    pub(super) key_mask: Option<&'a Tensor>,
 }
 
 /// The last part of a layer: norm, two maps and the residual.

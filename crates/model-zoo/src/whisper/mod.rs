@@ -12,13 +12,15 @@ mod generation_config;
 mod layer;
 mod model;
 mod names;
+mod rows;
 mod tokens;
 
 pub use cache::DecoderCache;
 pub use config::WhisperConfig;
 pub use decoder::{DecoderInput, DecoderOutput, WhisperDecoder};
 pub use encoder::{EncoderInput, EncoderOutput, WhisperEncoder};
-pub use generate::GreedyOptions;
+pub use generate::WhisperGenerateOptions;
 pub use generation_config::GenerationConfig;
 pub use model::Whisper;
+pub use rows::WhisperRows;
 pub use tokens::{Prompt, prompt_ids, shift_tokens_right};

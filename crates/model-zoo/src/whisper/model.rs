@@ -7,8 +7,9 @@ use tensor_core::{Context, DType, Tensor};
 use super::config::WhisperConfig;
 use super::decoder::{DecoderInput, WhisperDecoder};
 use super::encoder::{EncoderInput, EncoderOutput, WhisperEncoder};
-use super::generate::{self, GreedyOptions};
+use super::generate::{self, WhisperGenerateOptions};
 use super::generation_config::GenerationConfig;
+use crate::decoding::{Hypothesis, Strategy};
 use crate::error::Result;
 use crate::folder::ModelFolder;
 use crate::json;
@@ -115,38 +116,35 @@ impl Whisper {
         self.decoder.project(ctx, &output.last_hidden_state)
     }
 
-    /// Decodes every item of `memory` to its likeliest tokens, one at a time.
+    /// Continues the same prompt for every item of `memory`: an n-best list each, best first.
     ///
-    /// Returns, for each item, the new tokens: without the prompt and without the end token. An
-    /// item's tokens do not depend on the batch it is in.
+    /// An item's list does not depend on the batch it is in.
     ///
     /// # Errors
     ///
-    /// [`Option`](crate::ErrorKind::Option) when the prompt is empty or too long, or no token
-    /// has a finite score.
-    pub fn greedy(
+    /// [`Option`](crate::ErrorKind::Option) when the prompt is empty or too long, options of the
+    /// strategy are out of range, or no token has a finite score.
+    pub fn generate(
         &self,
         ctx: &Context,
         memory: &EncoderOutput,
-        options: &GreedyOptions,
-    ) -> Result<Vec<Vec<u32>>> {
-        generate::greedy(&self.decoder, ctx, memory, options, self.config.max_target_positions)
+        options: &WhisperGenerateOptions,
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        generate::generate(self, ctx, memory, options)
     }
 
-    /// Options for [`greedy`](Self::greedy) as the folder states them: suppress lists, end
-    /// tokens and longest transcript of `generation_config.json`, else of `config.json`.
-    pub fn greedy_options(&self, prompt_ids: Vec<u32>) -> GreedyOptions {
-        // Published lists may hold -1 for "none".
-        let ids = |list: &Option<Vec<i64>>| -> Vec<u32> {
-            list.iter().flatten().filter_map(|&id| u32::try_from(id).ok()).collect()
-        };
+    /// Options for [`generate`](Self::generate) as the folder states them: greedy decoding with
+    /// the suppress lists, end tokens and longest transcript of `generation_config.json`, else of
+    /// `config.json`.
+    pub fn generate_options(&self, prompt_ids: Vec<u32>) -> WhisperGenerateOptions {
         let (generation, config) = (&self.generation, &self.config);
         let max_length = generation.max_length.unwrap_or(config.max_target_positions);
-        GreedyOptions {
+        WhisperGenerateOptions {
+            strategy: Strategy::Greedy,
             max_new_tokens: max_length.saturating_sub(prompt_ids.len()),
             prompt_ids,
-            suppress_tokens: ids(&generation.suppress_tokens),
-            begin_suppress_tokens: ids(&generation.begin_suppress_tokens),
+            suppress_tokens: generation.suppressed(),
+            begin_suppress_tokens: generation.begin_suppressed(),
             eos_token_ids: generation
                 .eos_token_id
                 .as_ref()

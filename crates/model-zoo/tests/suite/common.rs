@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use model_zoo::bert::BertConfig;
+use model_zoo::decoding::Hypothesis;
 use model_zoo::llama::{LlamaConfig, LlamaSession};
 use model_zoo::whisper::WhisperConfig;
 use model_zoo::{Builder, Parameters};
@@ -318,4 +319,9 @@ pub fn assert_same_gradients(
 
 pub fn eval() -> Context {
     Context::eval()
+}
+
+/// The tokens of the best hypothesis of each item.
+pub fn best_ids(lists: Vec<Vec<Hypothesis>>) -> Vec<Vec<u32>> {
+    lists.into_iter().map(|mut list| list.swap_remove(0).ids).collect()
 }

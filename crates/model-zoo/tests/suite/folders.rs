@@ -445,7 +445,7 @@ fn bad_folders_are_told_apart() {
 fn constants_of_decoding_come_from_either_config() {
     let dir = golden_dir().join("whisper-gelu");
     let model = Whisper::open(&dir, LoadOptions::default()).unwrap();
-    let options = model.greedy_options(vec![3, 5]);
+    let options = model.generate_options(vec![3, 5]);
     assert_eq!(options.begin_suppress_tokens, [2, 10, 61]);
     assert_eq!(options.suppress_tokens, [0, 1, 8, 9, 66]);
     assert_eq!(options.eos_token_ids, [2]);
@@ -453,13 +453,13 @@ fn constants_of_decoding_come_from_either_config() {
 
     let alone = altered("whisper-gelu", |_| {});
     let older = Whisper::open(alone.path(), LoadOptions::default()).unwrap();
-    assert_eq!(older.greedy_options(vec![3, 5]), options);
+    assert_eq!(older.generate_options(vec![3, 5]), options);
 
     let text =
         r#"{"eos_token_id": [2, 4], "suppress_tokens": [-1], "begin_suppress_tokens": null}"#;
     std::fs::write(alone.path().join("generation_config.json"), text).unwrap();
     let newer = Whisper::open(alone.path(), LoadOptions::default()).unwrap();
-    let options = newer.greedy_options(vec![3]);
+    let options = newer.generate_options(vec![3]);
     assert_eq!(options.eos_token_ids, [2, 4]);
     assert!(options.suppress_tokens.is_empty() && options.begin_suppress_tokens.is_empty());
 }

@@ -59,9 +59,9 @@ fn greedy(model: &Whisper, features: &Tensor, golden: &Golden) -> Vec<Vec<i64>> 
     let memory = model.encode(&eval(), &EncoderInput::new(features)).unwrap();
     let width = golden.get("prompt_ids").shape()[1];
     let prompt: Vec<u32> = golden.ids("prompt_ids")[..width].iter().map(|&id| id as u32).collect();
-    let mut options = model.greedy_options(prompt.clone());
+    let mut options = model.generate_options(prompt.clone());
     options.max_new_tokens = golden.remark("max_new_tokens").as_u64().unwrap() as usize;
-    let rows = model.greedy(&eval(), &memory, &options).unwrap();
+    let rows = best_ids(model.generate(&eval(), &memory, &options).unwrap());
     rows.into_iter()
         .map(|row| {
             let ended = row.len() < options.max_new_tokens;

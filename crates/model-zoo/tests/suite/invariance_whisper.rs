@@ -112,15 +112,16 @@ fn transcript_does_not_depend_on_the_batch() {
     let model = model(&config);
     let (clips, batch) = clips(&LENGTHS, 5);
     let together = encode(&model, &eval(), &batch, Some(&LENGTHS));
-    let mut options = model.greedy_options(vec![3, 8]);
+    let mut options = model.generate_options(vec![3, 8]);
     // An end token that the model does produce, at different steps for different clips.
-    let free = model.greedy(&eval(), &together, &options).unwrap();
+    let free = best_ids(model.generate(&eval(), &together, &options).unwrap());
     options.eos_token_ids = vec![free[0][2], free[1][4], free[3][1]];
-    let rows = model.greedy(&eval(), &together, &options).unwrap();
+    let rows = best_ids(model.generate(&eval(), &together, &options).unwrap());
     let mut lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
     for (item, clip) in clips.iter().enumerate() {
         let memory = encode(&model, &eval(), clip, None);
-        assert_eq!(model.greedy(&eval(), &memory, &options).unwrap()[0], rows[item], "item {item}");
+        let alone = best_ids(model.generate(&eval(), &memory, &options).unwrap());
+        assert_eq!(alone[0], rows[item], "item {item}");
     }
     lengths.dedup();
     assert!(lengths.len() > 1, "all clips ended together: the test shows nothing");
@@ -221,8 +222,8 @@ fn inputs_that_do_not_fit_are_refused_with_numbers() {
     let text = model.decode(&eval(), &ids(&[&[3]]), &memory).unwrap_err().to_string();
     assert_eq!(text, "whisper decoder: 1 token rows, expected 2 as in the memory");
     let text =
-        model.greedy(&eval(), &memory, &model.greedy_options(vec![])).unwrap_err().to_string();
-    assert_eq!(text, "greedy: prompt_ids has 0 tokens, expected 1 to 16");
+        model.generate(&eval(), &memory, &model.generate_options(vec![])).unwrap_err().to_string();
+    assert_eq!(text, "whisper generate: prompt_ids has 0 tokens, expected 1 to 16");
 }
 
 #[test]

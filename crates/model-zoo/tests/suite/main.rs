@@ -5,6 +5,7 @@
 mod chat;
 mod common;
 mod ctc;
+mod decoding;
 mod folders;
 mod folders_llama;
 mod golden_bert;

@@ -41,7 +41,8 @@ fn whisper_tiny_hears_what_it_hears_in_transformers() {
     let prompt = prompt_ids(&tokenizer, Prompt::default()).unwrap();
     let named: Vec<i64> = prompt.iter().copied().map(i64::from).collect();
     assert_eq!(named, golden.ids("prompt_ids"));
-    let rows = model.greedy(&eval(), &memory, &model.greedy_options(prompt)).unwrap();
+    let options = model.generate_options(prompt);
+    let rows = best_ids(model.generate(&eval(), &memory, &options).unwrap());
     let expected: Vec<u32> = golden
         .ids("generated_ids")
         .into_iter()

@@ -53,7 +53,7 @@ fn transcribe(args: &TranscribeArgs) -> anyhow::Result<()> {
     let window = Window::of_folder(&args.model, &model.config)?;
     let log_mel = LogMel::new(model.config.num_mel_bins);
     let prompt = Prompt { language: &args.language, ..Prompt::default() };
-    let mut options = model.greedy_options(prompt_ids(&tokenizer, prompt)?);
+    let mut options = model.generate_options(prompt_ids(&tokenizer, prompt)?);
     options.max_new_tokens = options.max_new_tokens.min(args.max_new_tokens);
 
     let mut utterances: Vec<Utterance> = Vec::new();
@@ -78,8 +78,8 @@ fn transcribe(args: &TranscribeArgs) -> anyhow::Result<()> {
         let features = pad_frames(&features)?;
         let input = EncoderInput { frame_lengths: Some(&lengths), ..EncoderInput::new(&features) };
         let memory = model.encode(&ctx, &input)?;
-        for (ids, utterance) in model.greedy(&ctx, &memory, &options)?.into_iter().zip(group) {
-            let text = tokenizer.decode(&ids, true)?.trim().to_owned();
+        for (found, utterance) in model.generate(&ctx, &memory, &options)?.into_iter().zip(group) {
+            let text = tokenizer.decode(&found[0].ids, true)?.trim().to_owned();
             let line = json!({ "id": utterance.id, "hypothesis": text });
             writeln!(std::io::stdout(), "{line}")?;
             texts.push(text);

@@ -222,7 +222,7 @@ impl AsrTask {
         let text = |ids: &[u32]| -> anyhow::Result<String> {
             Ok(words.tokenizer.decode(ids, true)?.trim().to_string())
         };
-        let mut options = self.model.greedy_options(words.prompt.clone());
+        let mut options = self.model.generate_options(words.prompt.clone());
         options.max_new_tokens = options.max_new_tokens.min(self.recipe.eval.max_new_tokens);
         let blank = vec![String::new(); data.utterances.len()];
         let ctc = self.ctc_head.as_ref().map(|_| blank.clone());
@@ -230,8 +230,8 @@ impl AsrTask {
         for items in self.eval_batches(data) {
             let (features, lengths) = collate(&self.clean_features(data, &items)?)?;
             let memory = self.encode(&ctx, &features, &lengths)?;
-            for (&item, ids) in items.iter().zip(self.model.greedy(&ctx, &memory, &options)?) {
-                transcripts.decoder[item] = text(&ids)?;
+            for (&item, found) in items.iter().zip(self.model.generate(&ctx, &memory, &options)?) {
+                transcripts.decoder[item] = text(&found[0].ids)?;
             }
             if let (Some(texts), Some(head)) = (&mut transcripts.ctc, &self.ctc_head) {
                 for (&item, ids) in items.iter().zip(head.read(&memory)?) {

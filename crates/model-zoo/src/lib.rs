@@ -8,7 +8,7 @@
 //!
 //! | item                        | what it is                                        |
 //! |-----------------------------|---------------------------------------------------|
-//! | [`whisper`]                 | encoder, decoder with KV-cache                    |
+//! | [`whisper`]                 | encoder, decoder with KV-cache, transcription     |
 //! | [`decoding`]                | greedy, sampling, beam search, for any decoder    |
 //! | [`bert`]                    | encoder, MLM head, classifier or regressor        |
 //! | [`llama`]                   | language model with KV-cache, prompts with speech |

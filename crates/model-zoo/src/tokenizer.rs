@@ -100,6 +100,11 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// Text of a token by its id.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// Number of tokens, added ones included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

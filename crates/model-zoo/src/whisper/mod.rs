@@ -13,6 +13,8 @@ mod layer;
 mod model;
 mod names;
 mod rows;
+mod special_tokens;
+mod timestamp_rules;
 mod tokens;
 
 pub use cache::DecoderCache;
@@ -23,4 +25,6 @@ pub use generate::WhisperGenerateOptions;
 pub use generation_config::GenerationConfig;
 pub use model::Whisper;
 pub use rows::WhisperRows;
+pub use special_tokens::{SECONDS_PER_TIMESTAMP, SpecialTokens};
+pub use timestamp_rules::TimestampRules;
 pub use tokens::{Prompt, prompt_ids, shift_tokens_right};

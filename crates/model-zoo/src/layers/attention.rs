@@ -117,6 +117,25 @@ impl MultiHeadAttention {
         self.output.forward(ctx, &mixed.flatten(2, 3)?)
     }
 
+    /// Scaled products `(B, Tq, Tk)` of queries and keys for each of `heads`, before the softmax.
+    pub fn scores(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        memory: &KeyValue,
+        heads: &[usize],
+    ) -> tensor_core::Result<Vec<Tensor>> {
+        let query = self.split(&self.query.forward(ctx, x)?)?;
+        let scale = (query.shape()[3] as f64).powf(-0.5);
+        heads
+            .iter()
+            .map(|&head| {
+                let keys = memory.key.select(2, head)?.transpose(1, 2)?;
+                query.select(2, head)?.matmul(&keys)?.mul_scalar(scale)
+            })
+            .collect()
+    }
+
     /// Attends from `x` `(B, T, W)` to itself.
     pub fn forward(
         &self,

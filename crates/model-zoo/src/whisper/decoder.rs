@@ -118,6 +118,43 @@ impl WhisperDecoder {
         Ok(DecoderOutput { last_hidden_state, hidden_states })
     }
 
+    /// States `(B, T, D)` of all tokens, and how well each token's query meets each position of the
+    /// memory: scores `(B, T, T')` before the softmax, in the order of `heads`, which are pairs of
+    /// a layer and a head. Padding of the memory has scores too.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward); [`Option`](crate::ErrorKind::Option) when a layer does not
+    /// exist, an error of the operators when a head does not.
+    pub fn forward_with_scores(
+        &self,
+        ctx: &Context,
+        input: &DecoderInput<'_>,
+        heads: &[(usize, usize)],
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut x = self.embed(ctx, input.decoder_input_ids, 0)?;
+        let states = &input.memory.last_hidden_state;
+        check_batch(x.shape()[0], states.shape()[0])?;
+        let key_mask = input.memory.key_mask()?;
+        let mut found: Vec<Option<Tensor>> = vec![None; heads.len()];
+        for (k, layer) in self.layers.iter().enumerate() {
+            let places: Vec<usize> = (0..heads.len()).filter(|&p| heads[p].0 == k).collect();
+            let wanted: Vec<usize> = places.iter().map(|&p| heads[p].1).collect();
+            let (next, scores) =
+                layer.forward_with_scores(ctx, &x, states, key_mask.as_ref(), &wanted)?;
+            x = next;
+            for (place, scores) in places.into_iter().zip(scores) {
+                found[place] = Some(scores);
+            }
+        }
+        let scores: Vec<Tensor> = found.into_iter().flatten().collect();
+        if scores.len() < heads.len() {
+            let detail = format!("heads are {heads:?}, expected layers of the decoder");
+            return Err(ZooError::option("whisper decoder", detail));
+        }
+        Ok((self.layer_norm.forward(ctx, &x)?, scores))
+    }
+
     /// States `(B, T, D)` of the tokens that `cache` has not seen, which it then has.
     ///
     /// The first call projects the memory; later calls do not read it.

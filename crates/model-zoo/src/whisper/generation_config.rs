@@ -29,6 +29,10 @@ pub struct GenerationConfig {
     /// Longest transcript in tokens, prompt included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
+    /// Pairs of a decoder layer and a head whose attention to the speech follows the words in
+    /// time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alignment_heads: Option<Vec<(usize, usize)>>,
     /// Everything else.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -67,6 +71,7 @@ impl GenerationConfig {
             eos_token_id: Some(TokenIds::One(config.eos_token_id)),
             decoder_start_token_id: Some(config.decoder_start_token_id),
             max_length: Some(config.max_target_positions),
+            alignment_heads: None,
             extra: Map::new(),
         }
     }

@@ -135,13 +135,48 @@ impl DecoderLayer {
         [own, memory]: [&KeyValue; 2],
         heard: Heard<'_>,
     ) -> tensor_core::Result<Tensor> {
-        let mixed =
-            self.self_attn.attend(ctx, normed, own, Sight { causal: true, ..Sight::default() })?;
-        let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
+        let x = self.recall(ctx, x, normed, own)?;
         let normed = self.encoder_attn_layer_norm.forward(ctx, &x)?;
         let mixed = self.hear(ctx, &normed, memory, heard)?;
         let x = x.add(&ctx.dropout(&mixed, self.dropout)?)?;
         self.feed_forward.forward(ctx, &x)
+    }
+
+    /// As [`forward`](Self::forward), with the scores `(B, T, T')` of each of `heads`: what the
+    /// softmax of the attention to the memory is taken of.
+    pub(super) fn forward_with_scores(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        memory: &Tensor,
+        key_mask: Option<&Tensor>,
+        heads: &[usize],
+    ) -> tensor_core::Result<(Tensor, Vec<Tensor>)> {
+        let out = self.forward(ctx, x, memory, key_mask)?;
+        if heads.is_empty() {
+            return Ok((out, Vec::new()));
+        }
+        // The fused operator keeps no scores; few layers have such heads, and their first part is
+        // cheap to compute again.
+        let normed = self.self_attn_layer_norm.forward(ctx, x)?;
+        let own = self.self_attn.keys_values(ctx, &normed)?;
+        let x = self.recall(ctx, x, &normed, &own)?;
+        let normed = self.encoder_attn_layer_norm.forward(ctx, &x)?;
+        let memory = self.project_memory(ctx, memory)?;
+        Ok((out, self.encoder_attn.scores(ctx, &normed, &memory, heads)?))
+    }
+
+    /// Self-attention with its residual; `normed` is `x` after the norm, `own` the text so far.
+    fn recall(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+        normed: &Tensor,
+        own: &KeyValue,
+    ) -> tensor_core::Result<Tensor> {
+        let sight = Sight { causal: true, ..Sight::default() };
+        let mixed = self.self_attn.attend(ctx, normed, own, sight)?;
+        x.add(&ctx.dropout(&mixed, self.dropout)?)
     }
 
     /// Attends from `x` `(rows, T, D)` to what each row hears of `memory` `(items, ..)`.

@@ -16,6 +16,7 @@ mod rows;
 mod special_tokens;
 mod timestamp_rules;
 mod tokens;
+mod transcribe;
 
 pub use cache::DecoderCache;
 pub use config::WhisperConfig;
@@ -28,3 +29,7 @@ pub use rows::WhisperRows;
 pub use special_tokens::{SECONDS_PER_TIMESTAMP, SpecialTokens};
 pub use timestamp_rules::TimestampRules;
 pub use tokens::{Prompt, prompt_ids, shift_tokens_right};
+pub use transcribe::{
+    ChunkOptions, DecodeOptions, FRAMES_PER_SECOND, LogMelSource, LogMelWindow, Progress, Segment,
+    Transcriber, Transcript, WindowContext, WindowResult, Word, compression_ratio,
+};

@@ -7,6 +7,7 @@ use model_zoo::decoding::Hypothesis;
 use model_zoo::llama::{LlamaConfig, LlamaSession};
 use model_zoo::whisper::WhisperConfig;
 use model_zoo::{Builder, Parameters};
+use serde_json::Value;
 use tensor_core::{Context, DType, Device, Gradients, Philox, SafeTensors, Tensor};
 
 /// Largest absolute error over the largest expected value, for the tiny models: four times the
@@ -81,12 +82,12 @@ impl Golden {
     }
 
     /// The remarks of the case.
-    pub fn case(&self) -> serde_json::Value {
+    pub fn case(&self) -> Value {
         serde_json::from_str(&self.0.metadata()["case"]).unwrap()
     }
 
     /// The remark `key` of the case.
-    pub fn remark(&self, key: &str) -> serde_json::Value {
+    pub fn remark(&self, key: &str) -> Value {
         self.case()[key].clone()
     }
 }
@@ -324,4 +325,20 @@ pub fn eval() -> Context {
 /// The tokens of the best hypothesis of each item.
 pub fn best_ids(lists: Vec<Vec<Hypothesis>>) -> Vec<Vec<u32>> {
     lists.into_iter().map(|mut list| list.swap_remove(0).ids).collect()
+}
+
+/// The file `name` of the golden folder.
+pub fn golden_json(name: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(golden_dir().join(name)).unwrap()).unwrap()
+}
+
+/// A list of numbers; null is minus infinity.
+pub fn numbers(value: &Value) -> Vec<f32> {
+    let number = |v: &Value| v.as_f64().map_or(f32::NEG_INFINITY, |v| v as f32);
+    value.as_array().unwrap().iter().map(number).collect()
+}
+
+/// A list of tokens.
+pub fn tokens(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
 }

@@ -257,23 +257,9 @@ fn what_cannot_be_decoded_is_refused() {
     );
 }
 
-fn golden_json(name: &str) -> Value {
-    let path = golden_dir().join("decoding").join(name);
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn numbers(value: &Value) -> Vec<f32> {
-    let number = |v: &Value| v.as_f64().map_or(f32::NEG_INFINITY, |v| v as f32);
-    value.as_array().unwrap().iter().map(number).collect()
-}
-
-fn tokens(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
-}
-
 #[test]
 fn beams_equal_transformers() {
-    let cases = golden_json("beams.json");
+    let cases = golden_json("decoding/beams.json");
     for dir in golden_cases("whisper-") {
         let model = Whisper::open(&dir, LoadOptions::default()).unwrap();
         let golden = Golden::open(&dir);
@@ -344,7 +330,7 @@ fn compare(found: &[Hypothesis], expected: &Value, longest: usize, case: &Value)
 
 #[test]
 fn patient_beams_equal_openai_whisper() {
-    let golden = golden_json("patience.json");
+    let golden = golden_json("decoding/patience.json");
     let vocab_size = golden["vocab_size"].as_u64().unwrap() as usize;
     let eot = golden["eot"].as_u64().unwrap() as u32;
     let prompts: Vec<Vec<u32>> = golden["prompts"].as_array().unwrap().iter().map(tokens).collect();
@@ -375,7 +361,7 @@ fn patient_beams_equal_openai_whisper() {
 
 #[test]
 fn samples_have_the_probabilities_of_transformers() {
-    for case in golden_json("sampling.json").as_array().unwrap() {
+    for case in golden_json("decoding/sampling.json").as_array().unwrap() {
         let number = |key: &str| case[key].as_f64().unwrap();
         let n = 4000;
         let sampling = Sampling {

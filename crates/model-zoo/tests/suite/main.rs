@@ -19,3 +19,4 @@ mod invariance_whisper;
 mod real_weights;
 mod stored_weights;
 mod tokenizer;
+mod transcribe;

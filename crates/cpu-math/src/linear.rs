@@ -11,6 +11,7 @@
 mod dots;
 #[cfg(target_arch = "x86_64")]
 mod dots_avx512;
+mod int8;
 mod panels;
 
 use half::{bf16, f16};
@@ -22,6 +23,8 @@ use crate::gemm::{MatRef, gemm_batched};
 use crate::gemm::{Onto, avx512};
 use crate::lines::{Lines, Operand};
 use crate::stored::Stored;
+use int8::QuantizedLines;
+pub use int8::{GROUP, Int8, quantize_row};
 
 /// Rows, columns and depth of a product.
 pub type Extents = (usize, usize, usize);
@@ -35,6 +38,8 @@ pub enum Weights<'a> {
     BF16(&'a [bf16]),
     /// IEEE half.
     F16(&'a [f16]),
+    /// 8-bit integers with scales.
+    Int8(Int8<'a>),
 }
 
 impl Weights<'_> {
@@ -43,6 +48,7 @@ impl Weights<'_> {
             Weights::F32(values) => values.len(),
             Weights::BF16(values) => values.len(),
             Weights::F16(values) => values.len(),
+            Weights::Int8(weights) => weights.values.len(),
         }
     }
 }
@@ -79,6 +85,13 @@ pub fn forward(extents: Extents, x: &[f32], weights: Weights<'_>, y: &mut [f32])
         Weights::F32(w) => along(extents, x, w, y),
         Weights::BF16(w) => along(extents, x, w, y),
         Weights::F16(w) => along(extents, x, w, y),
+        Weights::Int8(weights) => {
+            let w = int8::Rows { weights, outputs, inputs };
+            match rows {
+                0..=dots::MOST_ROWS => dots::product(extents, x, w, y),
+                _ => panelled(extents, x, QuantizedLines::along_inputs(w), y),
+            }
+        }
     }
 }
 
@@ -102,6 +115,10 @@ pub fn input_gradient(extents: Extents, dy: &[f32], weights: Weights<'_>, dx: &m
         Weights::F32(w) => panelled(extents, dy, across_outputs(w, inputs), dx),
         Weights::BF16(w) => panelled(extents, dy, across_outputs(w, inputs), dx),
         Weights::F16(w) => panelled(extents, dy, across_outputs(w, inputs), dx),
+        Weights::Int8(weights) => {
+            let w = int8::Rows { weights, outputs, inputs };
+            panelled(extents, dy, QuantizedLines::across_outputs(w), dx);
+        }
     }
 }
 
@@ -111,6 +128,9 @@ fn check((rows, outputs, inputs): Extents, x: usize, weights: Weights<'_>, y: us
         (rows * inputs, outputs * inputs, rows * outputs),
         "lengths of x (M, I), weights (O, I) and y (M, O)"
     );
+    if let Weights::Int8(weights) = weights {
+        assert_eq!(weights.scales.len(), inputs.div_ceil(GROUP) * outputs, "a scale a group");
+    }
 }
 
 fn across_outputs<E>(data: &[E], inputs: usize) -> Lines<'_, E> {

@@ -31,6 +31,7 @@ mod context;
 mod cpu;
 mod dtype;
 mod error;
+mod int8_weight;
 mod ops;
 mod optim;
 mod philox;
@@ -47,6 +48,7 @@ pub use autograd::{Backward, CustomOp, Gradients};
 pub use context::Context;
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
+pub use int8_weight::Int8Weight;
 pub use ops::{
     AttentionOptions, Conv1dOptions, CrossEntropyOptions, attention, cross_entropy, ctc_loss,
 };

@@ -170,3 +170,44 @@ fn empty_extents_give_zeros_or_nothing() {
 fn a_slice_of_another_length_is_refused() {
     forward((1, 2, 3), &[0.0; 3], Weights::F32(&[0.0; 5]), &mut [0.0; 2]);
 }
+
+#[test]
+fn int8_weights_give_the_bits_of_the_numbers_they_stand_for() {
+    for extents @ (m, n, k) in SHAPES {
+        let exact = ramp::<f32>(n * k, 5);
+        let (mut values, groups) = (vec![0; n * k], k.div_ceil(GROUP));
+        let (mut scales, mut of_row) = (vec![0.0; groups * n], vec![0.0; groups]);
+        let mut wide = vec![0.0; n * k];
+        for row in 0..n {
+            let part = row * k..(row + 1) * k;
+            quantize_row(&exact[part.clone()], &mut values[part.clone()], &mut of_row);
+            for (group, &scale) in of_row.iter().enumerate() {
+                scales[group * n + row] = scale;
+            }
+            for at in part {
+                wide[at] = f32::from(values[at]) * of_row[at % k / GROUP];
+                assert!((wide[at] - exact[at]).abs() <= 0.51 * of_row[at % k / GROUP]);
+            }
+        }
+        let int8 = Int8 { values: &values, scales: &scales };
+        let (x, dy) = (ramp::<f32>(m * k, 1), ramp::<f32>(m * n, 2));
+        let (mut y, mut dx) = (vec![f32::NAN; m * n], vec![f32::NAN; m * k]);
+        forward(extents, &x, Weights::Int8(int8), &mut y);
+        input_gradient(extents, &dy, Weights::Int8(int8), &mut dx);
+        let (mut want_y, mut want_dx) = (vec![f32::NAN; m * n], vec![f32::NAN; m * k]);
+        along(extents, &x, &wide, &mut want_y);
+        input_gradient(extents, &dy, Weights::F32(&wide), &mut want_dx);
+        assert!(bits(&y) == bits(&want_y), "{extents:?}");
+        assert!(bits(&dx) == bits(&want_dx), "{extents:?}");
+        let rows = int8::Rows { weights: int8, outputs: n, inputs: k };
+        panels::product(extents, &x, QuantizedLines::along_inputs(rows), &mut y);
+        panels::product(extents, &x, along_inputs(&wide, k), &mut want_y);
+        assert!(bits(&y) == bits(&want_y), "{extents:?}");
+        panels::product((m, k, n), &dy, QuantizedLines::across_outputs(rows), &mut dx);
+        assert!(bits(&dx) == bits(&want_dx), "{extents:?}");
+    }
+}
+
+fn along_inputs(data: &[f32], inputs: usize) -> Lines<'_, f32> {
+    Lines { data, line_stride: inputs, depth_stride: 1 }
+}

@@ -11,6 +11,7 @@ mod ctc;
 mod dropout;
 mod index;
 mod join;
+mod linear_int8;
 mod matmul;
 mod norm;
 mod pointwise;

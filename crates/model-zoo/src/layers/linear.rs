@@ -3,12 +3,12 @@
 use tensor_core::{Context, Tensor, Var};
 
 use crate::error::Result;
-use crate::weights::{Builder, Init};
+use crate::weights::{Builder, Init, Matrix};
 
 /// `y = x W^T + b` over the last dimension.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: Var,
+    weight: Matrix,
     bias: Option<Var>,
 }
 
@@ -27,18 +27,22 @@ impl Linear {
         outputs: usize,
         init: Init,
     ) -> Result<Self> {
-        Ok(Self { weight: builder.get("weight", &[outputs, inputs], init)?, bias: None })
+        Ok(Self { weight: builder.get_matrix("weight", [outputs, inputs], init)?, bias: None })
     }
 
     /// A map whose parameters belong to something else, such as a tied vocabulary projection.
     pub fn from_vars(weight: Var, bias: Option<Var>) -> Self {
-        Self { weight, bias }
+        Self { weight: Matrix::Var(weight), bias }
     }
 
     /// `(.., in)` to `(.., out)`, in the compute dtype; in that of `x` where there is none, also when the
     /// weight is kept in bf16 or f16.
     pub fn forward(&self, ctx: &Context, x: &Tensor) -> tensor_core::Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| ctx.weight(bias)).transpose()?;
-        ctx.cast(x)?.linear(&ctx.weight(&self.weight)?, bias.as_ref())
+        let x = ctx.cast(x)?;
+        match &self.weight {
+            Matrix::Var(weight) => x.linear(&ctx.weight(weight)?, bias.as_ref()),
+            Matrix::Int8(weight) => x.linear_int8(weight, bias.as_ref()),
+        }
     }
 }

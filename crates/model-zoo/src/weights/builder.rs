@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::rc::Rc;
 
-use tensor_core::{DType, Device, Philox, Tensor, Var};
+use tensor_core::{DType, Device, Int8Weight, Philox, Tensor, Var};
 
 use super::init::Init;
 use super::names::NameRules;
@@ -24,6 +24,9 @@ pub enum WeightForm {
     /// the file, and linear layers multiply with bf16 and f16 weights without an f32 copy. The file
     /// may be replaced by rename meanwhile, but not be written to.
     AsStored,
+    /// The weights of linear layers in 8 bits ([`Int8Weight`]), all else as stored: a quarter of f32,
+    /// half of bf16, for inference. Such a model can neither train these weights nor be saved.
+    Int8,
 }
 
 /// How a folder's weights are read.
@@ -42,6 +45,15 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self { weights: WeightForm::DType(DType::F32), device: Device::Cpu, seed: 0 }
     }
+}
+
+/// The weight of a linear layer.
+#[derive(Debug, Clone)]
+pub(crate) enum Matrix {
+    /// A parameter.
+    Var(Var),
+    /// Frozen, in 8 bits.
+    Int8(Int8Weight),
 }
 
 struct State {
@@ -164,36 +176,60 @@ impl Builder {
     /// damaged.
     pub fn get(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
         let name = self.full(name);
+        let (tensor, _) = self.fetch(&name, shape, init)?;
+        let var = Var::new(tensor);
+        self.state.borrow_mut().parameters.insert(name, var.clone())?;
+        Ok(var)
+    }
+
+    /// The weight `(out, in)` of a linear layer: as [`get`](Self::get), or in 8 bits where a folder is
+    /// read so.
+    pub(crate) fn get_matrix(&self, name: &str, shape: [usize; 2], init: Init) -> Result<Matrix> {
+        if self.state.borrow().options.weights != WeightForm::Int8 {
+            return Ok(Matrix::Var(self.get(name, &shape, init)?));
+        }
+        let name = self.full(name);
+        let (tensor, is_read) = self.fetch(&name, &shape, init)?;
+        let parameters = &mut self.state.borrow_mut().parameters;
+        if is_read {
+            parameters.note_quantized(&name)?;
+            return Ok(Matrix::Int8(Int8Weight::quantize(&tensor)?));
+        }
+        let var = Var::new(tensor);
+        parameters.insert(name, var.clone())?;
+        Ok(Matrix::Var(var))
+    }
+
+    /// A tensor by its full name, and whether the folder has it.
+    fn fetch(&self, name: &str, shape: &[usize], init: Init) -> Result<(Tensor, bool)> {
         let mut state = self.state.borrow_mut();
         let State { source, options, parameters, report, asked, .. } = &mut *state;
         let LoadOptions { weights, device, seed } = *options;
         let dtype = match weights {
             WeightForm::DType(dtype) => dtype,
-            WeightForm::AsStored => DType::F32,
+            WeightForm::AsStored | WeightForm::Int8 => DType::F32,
         };
-        asked.insert(name.clone());
+        asked.insert(name.to_owned());
 
-        let tensor = match source {
-            Some(source) if !self.optional => match source.tensor(&name, weights)? {
-                Some(found) if report.fits(&name, &found, shape) => found.to_device(device)?,
+        Ok(match source {
+            Some(source) if !self.optional => match source.tensor(name, weights)? {
+                Some(found) if report.fits(name, &found, shape) => (found.to_device(device)?, true),
                 found => {
                     if found.is_none() {
-                        report.missing.push(name.clone());
+                        report.missing.push(name.to_owned());
                     }
                     // One zero, repeated: a wrong config may ask for more than memory holds.
-                    Tensor::zeros(&[], dtype, device)?.broadcast_to(shape)?
+                    (Tensor::zeros(&[], dtype, device)?.broadcast_to(shape)?, false)
                 }
             },
             source => {
                 if source.is_some() {
-                    parameters.note_initialised(&name);
+                    parameters.note_initialised(name);
                 }
-                init.draw(shape, &mut Philox::new(seed, stream_of(&name)), dtype, device)?
+                let rng = &mut Philox::new(seed, stream_of(name));
+                (init.draw(shape, rng, dtype, device)?, false)
             }
-        };
-        let var = Var::new(tensor);
-        parameters.insert(name, var.clone())?;
-        Ok(var)
+        })
     }
 
     /// Lets the full name `alias` find the parameter of the full name `name`.

@@ -13,6 +13,7 @@ mod parameters;
 mod report;
 mod source;
 
+pub(crate) use builder::Matrix;
 pub use builder::{Builder, LoadOptions, WeightForm};
 pub use init::Init;
 pub use names::NameRules;

@@ -17,6 +17,8 @@ pub struct Parameters {
     entries: Vec<(String, Var)>,
     index: HashMap<String, usize>,
     initialised: Vec<String>,
+    /// Weights that are kept in 8 bits, and so are no parameters.
+    quantized: Vec<String>,
 }
 
 impl Parameters {
@@ -111,6 +113,7 @@ impl Parameters {
             }
         }
         self.initialised.extend_from_slice(&other.initialised);
+        self.quantized.extend_from_slice(&other.quantized);
         Ok(())
     }
 
@@ -120,7 +123,8 @@ impl Parameters {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io) when the file cannot be written.
+    /// [`Io`](ErrorKind::Io) when the file cannot be written; [`Weights`](ErrorKind::Weights) when
+    /// weights are kept in 8 bits.
     pub fn save(&self, path: &Path, dtype: Option<DType>) -> Result<()> {
         self.save_with(path, dtype, &[])
     }
@@ -132,6 +136,11 @@ impl Parameters {
         dtype: Option<DType>,
         aliases: &[&str],
     ) -> Result<()> {
+        if let Some(name) = self.quantized.first() {
+            let detail = format!("`{name}` is kept in 8 bits, expected a float dtype");
+            let hint = "read the folder as stored and save that";
+            return Err(ZooError::new(ErrorKind::Weights, "parameters", detail).hint(hint));
+        }
         let tied = aliases.iter().filter_map(|&alias| Some((alias, self.get(alias)?)));
         let tensors: Vec<(String, Tensor)> = self
             .iter()
@@ -188,7 +197,16 @@ impl Parameters {
             .collect::<HashMap<_, _>>();
         let initialised =
             self.initialised.iter().filter(|name| index.contains_key(*name)).cloned().collect();
-        Parameters { entries, index, initialised }
+        Parameters { entries, index, initialised, quantized: self.quantized.clone() }
+    }
+
+    pub(crate) fn note_quantized(&mut self, name: &str) -> Result<()> {
+        if self.index.contains_key(name) || self.quantized.iter().any(|before| before == name) {
+            let detail = format!("`{name}` is registered twice");
+            return Err(ZooError::new(ErrorKind::Weights, "parameters", detail));
+        }
+        self.quantized.push(name.to_owned());
+        Ok(())
     }
 
     pub(crate) fn note_initialised(&mut self, name: &str) {

@@ -86,7 +86,7 @@ impl FolderSource {
         let shard = &self.shards[*shard];
         let mapped = shard.mapped_tensor(found)?;
         Ok(Some(match form {
-            WeightForm::AsStored => mapped,
+            WeightForm::AsStored | WeightForm::Int8 => mapped,
             // In memory of its own: a folder may be written to once it is read.
             WeightForm::DType(dtype) if dtype == mapped.dtype() => shard.tensor(found)?,
             WeightForm::DType(dtype) if mapped.dtype().is_float() => mapped.to_dtype(dtype)?,

@@ -93,3 +93,29 @@ fn a_model_as_stored_outlives_its_folder_and_saves_what_it_read() {
     drop(dir);
     assert_eq!(whisper_logits(&model, &golden).to_vec::<f32>().unwrap(), before);
 }
+
+#[test]
+fn linear_weights_in_8_bits_stay_near_the_model_and_are_not_saved() {
+    let case = golden_dir().join("whisper-gelu");
+    let golden = Golden::open(&case);
+    let options = LoadOptions { weights: WeightForm::Int8, ..LoadOptions::default() };
+    let model = Whisper::open(&case, options).unwrap();
+    let exact = Whisper::open(&case, LoadOptions::default()).unwrap();
+    assert!(model.parameters().total() < exact.parameters().total());
+    let (got, want) = (whisper_logits(&model, &golden), whisper_logits(&exact, &golden));
+    let mut verdict = Verdict::default();
+    // One part in 254 of the largest weight of a group, a few times over.
+    verdict.close("logits", &got, &want, 0.05);
+    verdict.finish("whisper-gelu");
+    assert_ne!(got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+
+    let dir = TempDir::new().unwrap();
+    let error = model.save_hf_folder(dir.path(), None).unwrap_err().to_string();
+    assert!(error.starts_with("parameters: `model."), "{error}");
+    assert!(
+        error.ends_with(
+            "is kept in 8 bits, expected a float dtype (hint: read the folder as stored and save that)"
+        ),
+        "{error}"
+    );
+}

@@ -1,6 +1,6 @@
 //! Positions as a convolution: what a frame's neighbourhood says about where it is.
 
-use tensor_core::{Context, Conv1dOptions, Tensor, Var};
+use tensor_core::{Context, Conv1dOptions, DType, Tensor, Var};
 
 use super::config::HubertConfig;
 use crate::error::Result;
@@ -49,11 +49,18 @@ impl PositionalConvolution {
         })
     }
 
-    /// The weight `(D, D / groups, K)` that the two parts make.
+    /// The weight `(D, D / groups, K)` that the two parts make, in f32 where they are kept in half.
     fn weight(&self, ctx: &Context) -> tensor_core::Result<Tensor> {
-        let direction = ctx.param(&self.direction);
+        let wide = |var: &Var| {
+            let value = ctx.param(var);
+            match value.dtype() {
+                DType::BF16 | DType::F16 => value.to_dtype(DType::F32),
+                _ => Ok(value),
+            }
+        };
+        let direction = wide(&self.direction)?;
         let norm = direction.sqr()?.sum(&[0, 1], true)?.sqrt()?;
-        ctx.cast(&direction.mul(&ctx.param(&self.gain).div(&norm)?)?)
+        ctx.cast(&direction.mul(&wide(&self.gain)?.div(&norm)?)?)
     }
 
     /// `x` `(B, F, D)` and its positions added. Frames from `lengths` on count as zero.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use model_zoo::hubert::{Hubert, HubertCtc, HubertInput, HubertOutput};
-use model_zoo::{LoadOptions, Parameters};
-use tensor_core::{Context, SafeTensors, Tensor, ctc_loss, save_safetensors};
+use model_zoo::{LoadOptions, Parameters, WeightForm};
+use tensor_core::{Context, DType, SafeTensors, Tensor, ctc_loss, save_safetensors};
 
 use crate::common::*;
 
@@ -163,6 +163,24 @@ fn folders_survive_a_round_trip_under_the_new_names() {
         let norm = "encoder.pos_conv_embed.conv.parametrizations.weight.original";
         assert_eq!(names.iter().filter(|name| name.contains(norm)).count(), 2);
     }
+}
+
+#[test]
+fn half_weights_kept_as_stored_give_what_the_same_values_give_in_f32() {
+    let from = hubert_dir().join("hubert-layer-stable");
+    let golden = Golden::open(&from);
+    let dir = tempfile::tempdir().unwrap();
+    let full = HubertCtc::open(&from, LoadOptions::default()).unwrap();
+    full.save_hf_folder(dir.path(), Some(DType::BF16)).unwrap();
+    let run = |weights: WeightForm| {
+        let options = LoadOptions { weights, ..LoadOptions::default() };
+        let model = HubertCtc::open(dir.path(), options).unwrap();
+        with_input(&golden, |input| model.forward(&eval(), input)).unwrap().0
+    };
+    let expected = run(WeightForm::DType(DType::F32));
+    let mut verdict = Verdict::default();
+    verdict.close("logits", &run(WeightForm::AsStored), &expected, GOLDEN);
+    verdict.finish("as stored");
 }
 
 #[test]

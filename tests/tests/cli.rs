@@ -4,10 +4,11 @@ use std::fs;
 
 use audio_frontend::LogMel;
 use model_zoo::bert::{Bert, BertInput};
+use model_zoo::llama::{Llama, LlamaConfig, LlamaInput, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
-use model_zoo::{LoadOptions, Tokenizer};
+use model_zoo::{Builder, LoadOptions, Tokenizer};
 use serde_json::Value;
-use tensor_core::{Context, Device, SafeTensors, Tensor};
+use tensor_core::{Context, DType, Device, SafeTensors, Tensor};
 use trainer::recipe::Recipe;
 
 use crate::folder::{files, read_json};
@@ -194,6 +195,44 @@ fn encode_writes_what_bert_computes() {
         let message = fail(command.args(args));
         assert!(message.contains(said), "{message}");
     }
+}
+
+#[test]
+fn encode_writes_what_llama_computes() {
+    let world = World::new();
+    world.save_bert("student", 3);
+    let config = LlamaConfig {
+        hidden_size: 8,
+        intermediate_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        max_position_embeddings: 6,
+        vocab_size: Tokenizer::open(&world.path("student")).unwrap().vocab_size(),
+        ..LlamaConfig::default()
+    };
+    let dir = world.path("llama");
+    let root = Builder::random(3, DType::F32, Device::Cpu);
+    let model = Llama::new(&root, &config).unwrap();
+    model.save_hf_folder(&dir, None).unwrap();
+    fs::copy(world.path("student/tokenizer.json"), dir.join("tokenizer.json")).unwrap();
+    let texts = ["red green blue yes no red green", "yes"];
+    let mut command = world.command(&["encode", "--model", "llama", "--layers", "all"]);
+    command.args(["--output", "out.safetensors"]);
+    succeed(command.args(texts.iter().flat_map(|text| ["--text", text])));
+
+    let tokenizer = model.open_tokenizer(&dir).unwrap();
+    let rows: Vec<Vec<u32>> =
+        texts.iter().map(|text| tokenizer.encode_within(text, 6).unwrap()).collect();
+    let input = LlamaInput::from_ids(&rows, PaddingSide::Right, Device::Cpu).unwrap();
+    let output = model.forward(&Context::eval(), &input.clone().with_hidden_states()).unwrap();
+    let file = SafeTensors::open(world.path("out.safetensors")).unwrap();
+    for (layer, states) in output.hidden_states.iter().enumerate() {
+        let name = format!("hidden_states.{layer}");
+        assert_same(&file.tensor(&name).unwrap(), states, &name);
+    }
+    assert_same(&file.tensor("attention_mask").unwrap(), &input.attention_mask.unwrap(), "mask");
+    let lengths: Vec<i64> = file.tensor("lengths").unwrap().to_vec().unwrap();
+    assert_eq!(lengths, [6, 3], "the longer text is cut to what the model can read");
 }
 
 #[test]

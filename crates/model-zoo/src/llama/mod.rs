@@ -7,6 +7,7 @@
 mod cache;
 mod chat;
 mod config;
+mod generate;
 mod generation_config;
 mod io;
 mod layer;

@@ -5,6 +5,7 @@ use tensor_core::{Context, DType, Tensor};
 use super::cache::LlamaCache;
 use super::io::{LlamaInput, LlamaTokens};
 use super::model::Llama;
+use crate::decoding::{Logits, TokenModel};
 use crate::error::{Result, ZooError};
 
 /// One decoding of a batch of rows, each of which sees itself alone.
@@ -12,12 +13,26 @@ use crate::error::{Result, ZooError};
 pub struct LlamaSession<'m> {
     model: &'m Llama,
     cache: LlamaCache,
+    /// Logits `(B, V)` of what follows prompts that were read ahead.
+    following: Option<Tensor>,
 }
 
 impl<'m> LlamaSession<'m> {
     /// A session that has read nothing.
     pub fn new(model: &'m Llama) -> Self {
-        Self { model, cache: LlamaCache::new() }
+        Self { model, cache: LlamaCache::new(), following: None }
+    }
+
+    /// A session that has read `prompts`, for decoding by [`TokenModel`]: its first call gets what
+    /// follows them, whatever tokens it feeds, so that prompts may be of unequal length or vectors.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn prompted(ctx: &Context, model: &'m Llama, prompts: &LlamaInput) -> Result<Self> {
+        let mut session = Self::new(model);
+        session.following = Some(session.read(ctx, prompts)?);
+        Ok(session)
     }
 
     /// The model that decodes.
@@ -59,13 +74,23 @@ impl<'m> LlamaSession<'m> {
         let ids = Tensor::from_vec(flat, &[ids.len(), width], self.model.device())?;
         self.read(ctx, &LlamaInput::new(LlamaTokens::InputIds(ids)))
     }
+}
 
-    /// Keeps the rows `rows`, in that order; one may be named several times, as beams are.
-    ///
-    /// # Errors
-    ///
-    /// [`Shape`](crate::ErrorKind::Shape) when a row does not exist.
-    pub fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.cache.select(rows)
+impl TokenModel for LlamaSession<'_> {
+    fn next(&mut self, ctx: &Context, ids: &[Vec<u32>]) -> Result<Logits> {
+        match self.following.take() {
+            Some(logits) => Logits::from_tensor(&logits),
+            None => Logits::from_tensor(&self.read_ids(ctx, ids)?),
+        }
+    }
+
+    fn select(&mut self, rows: &[usize]) -> Result<()> {
+        self.cache.select(rows)?;
+        if let Some(logits) = self.following.take() {
+            let index = rows.iter().map(|&row| row as i64).collect();
+            let index = Tensor::from_vec(index, &[rows.len()], logits.device())?;
+            self.following = Some(logits.index_select(0, &index)?);
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use model_zoo::decoding::{GenerateOptions, Strategy};
 use model_zoo::llama::{Llama, LlamaInput, LlamaSession, LlamaTokens};
 use model_zoo::{LoadOptions, WeightForm};
 use tensor_core::{Context, DType, Tensor, Var};
@@ -97,6 +98,14 @@ fn greedy_decoding_with_a_cache_takes_the_tokens_that_generate_takes() {
         let rows = greedy(&mut session, logits, expected.shape()[1]);
         let rows: Vec<i64> = rows.concat().into_iter().map(i64::from).collect();
         assert_eq!(rows, expected.to_vec::<i64>().unwrap(), "{}", name_of(&dir));
+        let options = GenerateOptions {
+            strategy: Strategy::Greedy,
+            max_new_tokens: expected.shape()[1],
+            eos_token_ids: vec![],
+        };
+        let found = model.generate(&eval(), &prompts, &[], &options).unwrap();
+        let rows = found.iter().flat_map(|list| &list[0].ids).map(|&id| i64::from(id));
+        assert_eq!(rows.collect::<Vec<_>>(), expected.to_vec::<i64>().unwrap());
         checked += 1;
     }
     assert!(checked >= 4, "{checked} cases");

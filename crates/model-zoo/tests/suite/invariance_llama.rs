@@ -1,6 +1,9 @@
 //! LLaMA against itself: caches, batches, padding, recomputation, prompts.
 
 use model_zoo::Builder;
+use model_zoo::decoding::{
+    BeamSearch, GenerateOptions, Hypothesis, Sampling, Strategy, TokenModel,
+};
 use model_zoo::llama::{
     Llama, LlamaConfig, LlamaInput, LlamaOutput, LlamaSession, LlamaTokens, PaddingSide, PromptPart,
 };
@@ -118,6 +121,45 @@ fn prompts_of_unequal_length_continue_as_each_does_alone() {
             assert_eq!(greedy(&mut session, logits, 5), [expected]);
         }
     }
+}
+
+#[test]
+fn every_strategy_continues_a_prompt_in_a_batch_as_alone() {
+    let model = model();
+    let beam = BeamSearch { num_beams: 3, ..BeamSearch::default() };
+    let sampling = Sampling { top_k: 5, seed: 3, ..Sampling::default() };
+    for strategy in [Strategy::Greedy, Strategy::Beam(beam), Strategy::Sample(sampling)] {
+        let options = GenerateOptions { strategy, max_new_tokens: 6, eos_token_ids: vec![2, 9] };
+        let run = |input: &LlamaInput| model.generate(&eval(), input, &[], &options).unwrap();
+        for side in [PaddingSide::Left, PaddingSide::Right] {
+            // The first of a batch has the same random stream as one alone.
+            for first in 0..3 {
+                let mut rows = rows();
+                rows.rotate_left(first);
+                let alone = run(&of_ids(&rows[..1], side));
+                let together = run(&of_ids(&rows, side));
+                let ids = |list: &[Hypothesis]| -> Vec<Vec<u32>> {
+                    list.iter().map(|found| found.ids.clone()).collect()
+                };
+                assert_eq!(ids(&together[0]), ids(&alone[0]), "{side:?} {first}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_prompt_of_vectors_is_continued_as_the_tokens_they_embed() {
+    let model = model();
+    let options =
+        GenerateOptions { strategy: Strategy::Greedy, max_new_tokens: 30, eos_token_ids: vec![] };
+    let parts = [PromptPart::Tokens(vec![5, 9]), PromptPart::Tokens(vec![11])];
+    let vectors = model.embed_prompt(&eval(), &parts).unwrap();
+    let vectors = LlamaInput::from_embeds(&[vectors], PaddingSide::Left).unwrap();
+    let tokens = of_ids(&[vec![5, 9, 11]], PaddingSide::Left);
+    let run = |input: &LlamaInput| model.generate(&eval(), input, &[], &options).unwrap();
+    let (from_vectors, from_tokens) = (run(&vectors), run(&tokens));
+    assert_eq!(from_vectors[0][0].ids, from_tokens[0][0].ids);
+    assert_eq!(from_tokens[0][0].ids.len(), 16 - 3, "positions bound the length");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tensor_core::DType;
 
@@ -28,6 +28,12 @@ pub(crate) trait ModelConfig: Serialize + DeserializeOwned {
 
     /// Refuses dimensions that no model can have.
     fn check(&self) -> Result<()>;
+}
+
+/// What every config says of itself.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    pub model_type: Option<String>,
 }
 
 /// Parses `dir/config.json` without checking its values.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use tensor_core::DType;
 
 use crate::config::{self, ModelConfig};
@@ -24,11 +23,6 @@ pub enum ModelKind {
     Wav2Vec2,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    model_type: Option<String>,
-}
-
 impl ModelKind {
     /// Reads `model_type` of `dir/config.json`.
     ///
@@ -37,7 +31,7 @@ impl ModelKind {
     /// [`Config`](crate::ErrorKind::Config) when the file is absent or names another
     /// architecture.
     pub fn detect(dir: &Path) -> Result<Self> {
-        let named: Named = config::read(dir)?;
+        let named: config::Named = config::read(dir)?;
         match named.model_type.as_deref() {
             Some("whisper") => Ok(Self::Whisper),
             Some("bert") => Ok(Self::Bert),

@@ -14,6 +14,7 @@
 //! | [`llama`]                   | language model with KV-cache, prompts with speech |
 //! | [`hubert`]                  | HuBERT and wav2vec 2.0: encoder, CTC head         |
 //! | [`ctc`]                     | CTC decoding and forced alignment                 |
+//! | [`q_former`], [`projector`] | speech frames to vectors for a language model     |
 //! | [`Builder`], [`Parameters`] | where parameters come from, and where they are    |
 //! | [`Tokenizer`]               | `tokenizer.json`: text to ids and back            |
 //! | [`ModelKind`]               | which model a folder holds                        |
@@ -50,6 +51,9 @@ pub mod hubert;
 mod json;
 mod layers;
 pub mod llama;
+mod projected;
+pub mod projector;
+pub mod q_former;
 mod token_ids;
 mod tokenizer;
 mod weights;

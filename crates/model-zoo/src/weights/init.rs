@@ -35,6 +35,13 @@ pub enum Init {
 }
 
 impl Init {
+    /// What `torch` draws a map of `inputs` inputs from, and its bias: `kaiming_uniform_` with
+    /// `a = sqrt(5)`, values within `1 / sqrt(inputs)`.
+    pub(crate) fn fan_in(inputs: usize) -> Self {
+        let bound = (inputs as f64).sqrt().recip();
+        Self::Uniform { lo: -bound, hi: bound }
+    }
+
     /// Draws a tensor of `shape`; the same generator state gives the same values.
     pub(crate) fn draw(
         self,

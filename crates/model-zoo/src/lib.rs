@@ -15,6 +15,7 @@
 //! | [`hubert`]                  | HuBERT and wav2vec 2.0: encoder, CTC head         |
 //! | [`ctc`]                     | CTC decoding and forced alignment                 |
 //! | [`q_former`], [`projector`] | speech frames to vectors for a language model     |
+//! | [`lora`]                    | trained updates beside frozen linear layers       |
 //! | [`Builder`], [`Parameters`] | where parameters come from, and where they are    |
 //! | [`Tokenizer`]               | `tokenizer.json`: text to ids and back            |
 //! | [`ModelKind`]               | which model a folder holds                        |
@@ -51,6 +52,7 @@ pub mod hubert;
 mod json;
 mod layers;
 pub mod llama;
+pub mod lora;
 mod projected;
 pub mod projector;
 pub mod q_former;

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::folder::ModelFolder;
 use crate::json;
 use crate::layers::{Embedding, KeyValueCache, LayerStack, Linear, RmsNorm, Rotary, rows_at};
+use crate::lora::{LoraAdapter, LoraConfig};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Builder, Init, LoadOptions, NameRules, Parameters};
 
@@ -82,6 +83,24 @@ impl Llama {
         let mut model = Builder::open_model(dir, rules, options, |root| Self::new(root, &config))?;
         model.generation = LlamaGenerationConfig::open(dir, &config)?;
         Ok(model)
+    }
+
+    /// As [`open`](Self::open), frozen, with a fresh adapter beside it.
+    ///
+    /// # Errors
+    ///
+    /// As there and as [`LoraAdapter::around`].
+    pub fn open_with_lora(
+        dir: &Path,
+        options: LoadOptions,
+        lora: &LoraConfig,
+    ) -> Result<(Self, LoraAdapter)> {
+        let config = LlamaConfig::open(dir)?;
+        let (mut model, adapter) = Builder::open_model(dir, NameRules::llama(), options, |root| {
+            LoraAdapter::around(root, lora, |root| Self::new(root, &config))
+        })?;
+        model.generation = LlamaGenerationConfig::open(dir, &config)?;
+        Ok((model, adapter))
     }
 
     /// Opens the tokenizer of a folder, whose ids must all have an embedding here.

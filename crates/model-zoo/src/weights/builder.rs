@@ -8,11 +8,12 @@ use std::rc::Rc;
 use tensor_core::{DType, Device, Int8Weight, Philox, Tensor, Var};
 
 use super::init::Init;
+use super::low_rank::{Attached, Attachments, LowRank, LowRankPlan};
 use super::names::NameRules;
 use super::parameters::Parameters;
 use super::report::Mismatch;
 use super::source::FolderSource;
-use crate::error::Result;
+use crate::error::{Result, ZooError};
 
 /// The form in which a folder's weights are kept. What is computed with them stays f32, unless the
 /// [`Context`](tensor_core::Context) says otherwise.
@@ -63,6 +64,8 @@ struct State {
     parameters: Parameters,
     report: Mismatch,
     asked: HashSet<String>,
+    /// While a model is built that is frozen and has updates beside it.
+    low_rank: Option<Attachments>,
 }
 
 /// Hands out parameters by name and keeps account of them.
@@ -130,6 +133,7 @@ impl Builder {
             parameters: Parameters::new(),
             report: Mismatch::default(),
             asked: HashSet::new(),
+            low_rank: None,
         };
         Self { state: Rc::new(RefCell::new(state)), prefix: String::new(), optional: false }
     }
@@ -177,9 +181,7 @@ impl Builder {
     pub fn get(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
         let name = self.full(name);
         let (tensor, _) = self.fetch(&name, shape, init)?;
-        let var = Var::new(tensor);
-        self.state.borrow_mut().parameters.insert(name, var.clone())?;
-        Ok(var)
+        self.register(name, tensor)
     }
 
     /// The weight `(out, in)` of a linear layer: as [`get`](Self::get), or in 8 bits where a folder is
@@ -190,20 +192,76 @@ impl Builder {
         }
         let name = self.full(name);
         let (tensor, is_read) = self.fetch(&name, &shape, init)?;
-        let parameters = &mut self.state.borrow_mut().parameters;
         if is_read {
-            parameters.note_quantized(&name)?;
+            self.state.borrow_mut().parameters.note_quantized(&name)?;
             return Ok(Matrix::Int8(Int8Weight::quantize(&tensor)?));
         }
+        self.register(name, tensor).map(Matrix::Var)
+    }
+
+    /// The model that `build` makes, frozen, and the updates of `plan` beside its linear layers.
+    pub(crate) fn with_low_rank<M>(
+        &self,
+        plan: LowRankPlan,
+        build: impl FnOnce(&Self) -> Result<M>,
+    ) -> Result<(M, Attachments)> {
+        let made = Attachments::new(plan);
+        if self.state.borrow_mut().low_rank.replace(made).is_some() {
+            return Err(ZooError::option("lora", "an adapter within another, expected one"));
+        }
+        let model = build(self);
+        let made = self.state.borrow_mut().low_rank.take();
+        match (model?, made) {
+            (model, Some(made)) => Ok((model, made)),
+            (_, None) => Err(ZooError::option("lora", "an adapter within another, expected one")),
+        }
+    }
+
+    /// The update beside the linear layer of this scope, whose weight is `(out, in)`, if it is to
+    /// have one.
+    pub(crate) fn low_rank_beside(
+        &self,
+        weight: &Matrix,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<Option<LowRank>> {
+        let mut state = self.state.borrow_mut();
+        let State { options, low_rank: Some(made), .. } = &mut *state else { return Ok(None) };
+        if !made.wants(&self.prefix) {
+            return Ok(None);
+        }
+        let LoadOptions { device, seed, .. } = *options;
+        let mut fresh = |part: &str, shape: [usize; 2], init: Init| -> Result<Var> {
+            let name = format!("base_model.model.{}.{part}.weight", self.prefix);
+            let rng = &mut Philox::new(seed, stream_of(&name));
+            let var = Var::new(init.draw(&shape, rng, DType::F32, device)?);
+            made.parameters.insert(name, var.clone())?;
+            Ok(var)
+        };
+        let rank = made.plan.rank;
+        let a = fresh("lora_A", [rank, inputs], Init::fan_in(inputs))?;
+        let b = fresh("lora_B", [outputs, rank], Init::Zeros)?;
+        let update = LowRank::new(a, b, &made.plan);
+        let weight = match weight {
+            Matrix::Var(var) => Some(var.clone()),
+            Matrix::Int8(_) => None,
+        };
+        made.attached.push(Attached { name: self.prefix.clone(), weight, update: update.clone() });
+        Ok(Some(update))
+    }
+
+    /// Makes a tensor the parameter of that full name.
+    fn register(&self, name: String, tensor: Tensor) -> Result<Var> {
+        let mut state = self.state.borrow_mut();
         let var = Var::new(tensor);
-        parameters.insert(name, var.clone())?;
-        Ok(Matrix::Var(var))
+        var.set_trainable(state.low_rank.is_none());
+        state.parameters.insert(name, var.clone())?;
+        Ok(var)
     }
 
     /// A tensor by its full name, and whether the folder has it.
     fn fetch(&self, name: &str, shape: &[usize], init: Init) -> Result<(Tensor, bool)> {
         let mut state = self.state.borrow_mut();
-        let State { source, options, parameters, report, asked, .. } = &mut *state;
+        let State { source, options, parameters, report, asked, low_rank, .. } = &mut *state;
         let LoadOptions { weights, device, seed } = *options;
         let dtype = match weights {
             WeightForm::DType(dtype) => dtype,
@@ -211,7 +269,7 @@ impl Builder {
         };
         asked.insert(name.to_owned());
 
-        Ok(match source {
+        let (tensor, is_read) = match source {
             Some(source) if !self.optional => match source.tensor(name, weights)? {
                 Some(found) if report.fits(name, &found, shape) => (found.to_device(device)?, true),
                 found => {
@@ -219,7 +277,7 @@ impl Builder {
                         report.missing.push(name.to_owned());
                     }
                     // One zero, repeated: a wrong config may ask for more than memory holds.
-                    (Tensor::zeros(&[], dtype, device)?.broadcast_to(shape)?, false)
+                    return Ok((Tensor::zeros(&[], dtype, device)?.broadcast_to(shape)?, false));
                 }
             },
             source => {
@@ -229,7 +287,11 @@ impl Builder {
                 let rng = &mut Philox::new(seed, stream_of(name));
                 (init.draw(shape, rng, dtype, device)?, false)
             }
-        })
+        };
+        if let Some(made) = low_rank {
+            made.note_base(name, &tensor)?;
+        }
+        Ok((tensor, is_read))
     }
 
     /// Lets the full name `alias` find the parameter of the full name `name`.

@@ -8,6 +8,7 @@
 
 mod builder;
 mod init;
+mod low_rank;
 mod names;
 mod parameters;
 mod report;
@@ -16,5 +17,6 @@ mod source;
 pub(crate) use builder::Matrix;
 pub use builder::{Builder, LoadOptions, WeightForm};
 pub use init::Init;
+pub(crate) use low_rank::{Attached, LowRank, LowRankPlan};
 pub use names::NameRules;
 pub use parameters::Parameters;

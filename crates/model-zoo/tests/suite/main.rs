@@ -16,6 +16,7 @@ mod invariance_bert;
 mod invariance_hubert;
 mod invariance_llama;
 mod invariance_whisper;
+mod lora;
 mod projectors;
 mod real_weights;
 mod stored_weights;

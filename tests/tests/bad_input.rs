@@ -115,6 +115,23 @@ fn a_manifest_without_what_was_asked_for_says_what_it_has() {
 }
 
 #[test]
+fn documents_and_labels_that_cannot_be_made_name_their_line() {
+    let world = World::new();
+    let lm = world.lm_recipe();
+    let long = format!("lm.templates=['{}']", "{text}".repeat(40));
+    for (set, said) in [
+        ("lm.templates=[]", "lm.templates is [], expected at least one template"),
+        ("lm.templates=['{text']", "lm.templates: template `{text`: a lone `{`, expected {field}"),
+        ("lm.templates=['{answer}']", "manifest.jsonl:1: no field `answer`, which the template"),
+        (&long, "tokens, expected at most 48 (hint: max_position_embeddings"),
+    ] {
+        assert_says(&fail(&mut train(&world, &lm, &[set])), &[said]);
+    }
+    let message = fail(&mut train(&world, &world.ctc_recipe(), &["data.text_field=id"]));
+    assert_says(&message, &["manifest.jsonl:1: ", "no label for ['0'"]);
+}
+
+#[test]
 fn an_unknown_recipe_key_is_refused_with_the_nearest_one() {
     let world = World::new();
     let message = fail(&mut train(&world, &world.asr_recipe(), &["optim.lrr=1"]));

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use model_zoo::LoadOptions;
+use model_zoo::hubert::HubertCtc;
+use model_zoo::llama::Llama;
 use serde_json::Value;
 use tensor_core::Philox;
 
@@ -110,6 +113,33 @@ fn speech_recognition_resumes_to_the_same_bytes() {
     check(&world, &recipe, "", 2);
     let transcripts = |run: &str| fs::read(world.path(run).join("test_transcripts.jsonl")).unwrap();
     assert!(transcripts("broken-1") == transcripts("whole"));
+}
+
+#[test]
+fn recognition_by_ctc_resumes_to_the_same_bytes_and_leaves_a_model() {
+    let world = World::new();
+    let recipe = world.ctc_recipe();
+    check(&world, &recipe, "", 3);
+    let model = HubertCtc::open(&world.path("whole/model"), LoadOptions::default()).unwrap();
+    assert_eq!(model.hubert.config.vocab_size, 29);
+    let test = read_json(&world.path("whole/summary.json"))["test"]["all"].clone();
+    assert_eq!(test["utterances"], 6);
+    assert!(test["wer"].as_f64().is_some() && test["wer_beam"].as_f64().is_some(), "{test}");
+}
+
+#[test]
+fn a_language_model_resumes_to_the_same_bytes_and_learns() {
+    let world = World::new();
+    let recipe = world.lm_recipe();
+    check(&world, &recipe, "", 4);
+    let model = Llama::open(&world.path("whole/model"), LoadOptions::default()).unwrap();
+    assert_eq!(model.config.vocab_size, 280);
+    let summary = read_json(&world.path("whole/summary.json"));
+    let loss = |template: &str| summary["test"][template]["loss"].as_f64().unwrap();
+    // A uniform guess costs ln 280.
+    assert!(loss("template_1") < 0.8 * 280_f64.ln() && loss("template_2") < 0.8 * 280_f64.ln());
+    assert!(summary["test"]["template_1"]["exact"].is_null(), "it has no answer");
+    assert!(summary["test"]["template_2"]["exact"].as_f64().is_some());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use model_zoo::Builder;
 use model_zoo::bert::{BertConfig, MaskedLm};
+use model_zoo::ctc::CtcVocabulary;
 use model_zoo::whisper::{Whisper, WhisperConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -50,6 +51,12 @@ impl World {
         world.tokenizer("wordpiece", "60", "bert");
         world.write_json("whisper/config.json", &whisper_config());
         world.write_json("bert/config.json", &bert_config());
+        fs::create_dir(world.path("hubert")).unwrap();
+        world.write_json("hubert/config.json", &hubert_config());
+        CtcVocabulary::from_characters('a'..='z').unwrap().save(&world.path("hubert")).unwrap();
+        fs::create_dir(world.path("llama")).unwrap();
+        world.write_json("llama/config.json", &llama_config());
+        world.copy("whisper/tokenizer.json", "llama/tokenizer.json");
         world.save_whisper("teacher", 11);
         world
     }
@@ -108,6 +115,42 @@ impl World {
             [eval]
             batch_items = 4
             max_new_tokens = 12
+        ",
+        )
+    }
+
+    /// A recipe file of recognition by CTC from scratch; returns its path.
+    pub fn ctc_recipe(&self) -> String {
+        self.recipe(
+            "ctc.toml",
+            "task = \"ctc\"",
+            "hubert",
+            "
+            [augment]
+            speed = [0.9, 1.0, 1.1]
+            [checkpoint]
+            every = 3
+            [eval]
+            batch_items = 4
+        ",
+        )
+    }
+
+    /// A recipe file of a language model from scratch; returns its path.
+    pub fn lm_recipe(&self) -> String {
+        self.recipe(
+            "lm.toml",
+            "task = \"lm\"",
+            "llama",
+            "
+            [lm]
+            templates = [\"{text}<|endoftext|>\", \"{text}: the mood is {mood}<|endoftext|>\"]
+            answer_after = \" the mood is\"
+            [checkpoint]
+            every = 3
+            [eval]
+            batch_items = 4
+            max_new_tokens = 4
         ",
         )
     }
@@ -207,6 +250,27 @@ fn whisper_config() -> Value {
         "activation_function": "gelu", "init_std": 0.2,
         "is_encoder_decoder": true, "bos_token_id": 275, "eos_token_id": 275,
         "pad_token_id": 275, "decoder_start_token_id": 276,
+    })
+}
+
+fn hubert_config() -> Value {
+    json!({
+        "architectures": ["HubertForCTC"], "model_type": "hubert",
+        "vocab_size": 29, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 32, "conv_dim": [8, 8, 16], "conv_kernel": [10, 4, 4],
+        "conv_stride": [10, 4, 4], "feat_extract_norm": "layer", "do_stable_layer_norm": true,
+        "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0,
+        "mask_time_prob": 0.1, "mask_time_length": 2, "pad_token_id": 0,
+    })
+}
+
+fn llama_config() -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama",
+        "vocab_size": 280, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "intermediate_size": 32, "hidden_act": "silu",
+        "max_position_embeddings": 48, "initializer_range": 0.1, "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": true, "bos_token_id": 276, "eos_token_id": 275,
     })
 }
 

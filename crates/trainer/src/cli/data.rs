@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
+use crate::dataset::template::Template;
 use crate::manifest::{ManifestSpec, ValidationOptions, describe, read, read_all, validate};
 use crate::recipe::resolve_path;
 use crate::systems;
@@ -79,9 +80,10 @@ pub struct TokenizerArgs {
     /// Folder that tokenizer.json is written to
     #[arg(long)]
     pub out: PathBuf,
-    /// Field that holds the text
-    #[arg(long, default_value = "text")]
-    pub text_field: String,
+    /// Text of a line, with `{field}` where fields of the line go; may be given more than once.
+    /// What stands in special tokens is left out
+    #[arg(long = "template", default_value = "{text}")]
+    pub templates: Vec<String>,
     /// Lower-case texts, in training and in use
     #[arg(long)]
     pub lowercase: bool,
@@ -151,13 +153,18 @@ fn run_describe(args: &DescribeArgs, out: &mut dyn Write) -> anyhow::Result<()> 
 
 fn run_tokenizer(args: &TokenizerArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let utterances = read_all(&args.manifests)?;
-    let texts: Vec<_> = utterances.iter().filter_map(|u| u.field(&args.text_field)).collect();
-    anyhow::ensure!(
-        !texts.is_empty(),
-        "{}: no line has text in the field {}, expected at least one (hint: --text-field)",
-        args.manifests.join(", "),
-        args.text_field
-    );
+    let mut texts = Vec::new();
+    for written in &args.templates {
+        let template = Template::parse(written)?;
+        let before = texts.len();
+        // A line without text teaches nothing; a field that no line has is a mistake.
+        let filled = utterances.iter().map(|utterance| template.fill(utterance));
+        let (found, missing): (Vec<_>, Vec<_>) = filled.partition(Result::is_ok);
+        texts.extend(found.into_iter().flatten());
+        if let (true, Some(Err(error))) = (texts.len() == before, missing.into_iter().next()) {
+            return Err(error.context("no line fits (hint: --template)"));
+        }
+    }
     let special_tokens = match args.special_tokens.is_empty() {
         true => args.kind.default_special_tokens(),
         false => args.special_tokens.clone(),
@@ -168,11 +175,12 @@ fn run_tokenizer(args: &TokenizerArgs, out: &mut dyn Write) -> anyhow::Result<()
         lowercase: args.lowercase,
         special_tokens,
     };
-    let tokenizer = train_tokenizer(texts.iter().map(AsRef::as_ref), &options)?;
+    let texts = without_special(texts, &options.special_tokens);
+    let tokenizer = train_tokenizer(texts.iter().map(String::as_str), &options)?;
     let path = save(&tokenizer, &args.out)?;
     let n_tokens: usize = texts
         .iter()
-        .map(|text| tokenizer.encode(text.as_ref(), false).map_or(0, |encoded| encoded.len()))
+        .map(|text| tokenizer.encode(text.as_str(), false).map_or(0, |encoded| encoded.len()))
         .sum();
     let n_words: usize = texts.iter().map(|text| text.split_whitespace().count()).sum();
     writeln!(
@@ -184,6 +192,14 @@ fn run_tokenizer(args: &TokenizerArgs, out: &mut dyn Write) -> anyhow::Result<()
         n_tokens as f64 / n_words.max(1) as f64
     )?;
     Ok(())
+}
+
+/// The stretches of texts between special tokens, which are never cut into pieces.
+fn without_special(texts: Vec<String>, special_tokens: &[String]) -> Vec<String> {
+    special_tokens.iter().fold(texts, |texts, token| {
+        let parts = texts.iter().flat_map(|text| text.split(token.as_str()));
+        parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    })
 }
 
 fn run_align(args: &AlignArgs, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -353,9 +369,10 @@ mod tests {
         assert!(error.unwrap().ends_with(expected));
         let args =
             ["--kind", "bpe", "--vocab-size", "300", "--manifest", &manifest, "--out", absent];
-        let field = ["--text-field", "text_de"];
+        let field = ["--template", "{text_de}"];
         let (_, error) = run(&[&["tokenizer"], &args[..], &field].concat());
         let error = error.unwrap();
-        assert!(error.contains("no line has text in the field text_de"), "{error}");
+        assert!(error.contains("no line fits (hint: --template)"), "{error}");
+        assert!(error.contains("t.jsonl:1: no field `text_de`"), "{error}");
     }
 }

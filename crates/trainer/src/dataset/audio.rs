@@ -1,11 +1,8 @@
-//! Sound of utterances as log-Mel features, kept in memory up to a cap.
+//! Sound of utterances: samples, batches of features, and what a model wants of a clip's length.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
-use audio_frontend::augment::speed_perturb;
 use audio_frontend::{Features, LoadOptions, LogMel};
 use model_zoo::whisper::WhisperConfig;
 use tensor_core::{Device, Tensor};
@@ -32,58 +29,6 @@ pub fn load_samples(utterance: &Utterance) -> anyhow::Result<Vec<f32>> {
     let wave = audio_frontend::load(path, &options)
         .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
     Ok(wave.samples)
-}
-
-/// Log-Mel features of a list of utterances, made on demand.
-pub struct FeatureStore {
-    utterances: Arc<Vec<Utterance>>,
-    log_mel: LogMel,
-    /// Bytes of features kept; later ones are made anew each time.
-    capacity: usize,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    features: HashMap<(usize, u64), Arc<Features>>,
-    bytes: usize,
-}
-
-impl FeatureStore {
-    /// Features with `n_mels` bands, at most `capacity` bytes of them in memory.
-    pub fn new(utterances: Arc<Vec<Utterance>>, n_mels: usize, capacity: usize) -> Self {
-        let kept = Mutex::default();
-        Self { utterances, log_mel: LogMel::new(n_mels), capacity, kept }
-    }
-
-    /// Features `(F, T)` of utterance `index`, its sound played `speed` times as fast.
-    ///
-    /// # Errors
-    ///
-    /// Names the manifest line of sound that cannot be decoded.
-    pub fn get(&self, index: usize, speed: f64) -> anyhow::Result<Arc<Features>> {
-        let key = (index, speed.to_bits());
-        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(features) = lock().features.get(&key) {
-            return Ok(features.clone());
-        }
-        let utterance = &self.utterances[index];
-        let mut samples = load_samples(utterance)?;
-        if speed != 1.0 {
-            samples = speed_perturb(&samples, speed)
-                .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))?;
-        }
-        let features = Arc::new(self.log_mel.compute(&samples));
-        let bytes = features.data.len() * size_of::<f32>();
-        let mut kept = lock();
-        // Another thread may have made the same ones meanwhile; bytes count once.
-        if kept.bytes + bytes <= self.capacity
-            && kept.features.insert(key, features.clone()).is_none()
-        {
-            kept.bytes += bytes;
-        }
-        Ok(features)
-    }
 }
 
 /// Pads features to the longest: `(B, F, T)` and the valid frames of each item.
@@ -156,6 +101,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn features(n_frames: usize) -> Arc<Features> {

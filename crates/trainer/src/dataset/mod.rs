@@ -1,6 +1,9 @@
 //! From manifest lines to model inputs.
 
 pub mod audio;
+pub mod splice;
+pub mod store;
+pub mod template;
 pub mod text;
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use super::schema::{Recipe, ScheduleKind};
+use super::schema::{Recipe, ScheduleKind, Task};
 
 /// One broken condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,4 +161,10 @@ fn check_loop(recipe: &Recipe, checks: &mut Checks) {
     checks.at_least_one("eval.max_new_tokens", recipe.eval.max_new_tokens as u64);
     checks.positive("finetune.lr", recipe.finetune.lr);
     checks.at_least_one("finetune.batch_items", recipe.finetune.batch_items as u64);
+    checks.require(
+        "lm.templates",
+        recipe.task != Task::Lm || !recipe.lm.templates.is_empty(),
+        "[]",
+        "at least one template for the task lm (hint: [\"{text}\"])",
+    );
 }

@@ -10,6 +10,7 @@
 mod choice;
 mod data;
 mod finetune;
+mod lm;
 mod loss;
 mod model;
 mod optim;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::choice::choice;
 pub use self::data::{Augment, Batch, Data};
 pub use self::finetune::{Finetune, FinetuneKind};
+pub use self::lm::Lm;
 pub use self::loss::{Crd, Loss, Objective};
 pub use self::model::{Model, Pool, Teacher, TeacherLayer};
 pub use self::optim::{Optim, Schedule, ScheduleKind};
@@ -59,6 +61,8 @@ pub struct Recipe {
     pub eval: Eval,
     /// Text-only fine-tuning.
     pub finetune: Finetune,
+    /// Documents of a language model.
+    pub lm: Lm,
     /// Where a run is written.
     pub output: Output,
 }
@@ -81,6 +85,7 @@ impl Default for Recipe {
             checkpoint: Checkpoint::default(),
             eval: Eval::default(),
             finetune: Finetune::default(),
+            lm: Lm::default(),
             output: Output::default(),
         }
     }
@@ -95,6 +100,10 @@ choice! {
         TeachWhisper = "teach-whisper",
         /// A BERT encoder with a task head on labelled text.
         FinetuneText = "finetune-text",
+        /// Speech recognition by CTC: a HuBERT model on waveforms and transcripts.
+        Ctc = "ctc",
+        /// A LLaMA language model on documents made of manifest lines.
+        Lm = "lm",
     }
 }
 

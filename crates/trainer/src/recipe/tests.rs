@@ -246,6 +246,7 @@ fn every_choice_reads_back_from_its_own_name() {
                 &format!("{key}={name}") as &str,
                 "schedule.decay_steps=10",
                 "schedule.min_lr_ratio=0.1",
+                "lm.templates=['{text}']",
             ];
             let resolved = load("", &sets).unwrap();
             assert!(resolved.text.contains(&format!("\"{name}\"")), "{key} = {name}");

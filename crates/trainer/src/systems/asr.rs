@@ -1,17 +1,17 @@
 //! Speech recognition: train, transcribe the test set, export the model.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use speech_metrics::Normalizer;
 
+use super::speakers::{by_speakers, error_rate_of};
 use super::{Ending, Experiment, outcome_json, present, restore};
 use crate::manifest::Utterance;
 use crate::recipe::Recipe;
 use crate::report::Report;
 use crate::tasks::Task;
-use crate::tasks::asr::{AsrTask, Transcripts, word_error_rate};
+use crate::tasks::asr::{AsrTask, Transcripts};
 use crate::training::train;
 
 pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
@@ -93,20 +93,9 @@ fn test_scores(
     utterances: &[Utterance],
     heard: &Transcripts,
 ) -> anyhow::Result<Value> {
-    let speaker = |u: &Utterance| u.field("speaker").map(|s| s.into_owned());
-    let known: BTreeSet<String> = task.train_utterances().iter().filter_map(speaker).collect();
-    let all: Vec<usize> = (0..utterances.len()).collect();
-    let is_known =
-        |&item: &usize| speaker(&utterances[item]).is_some_and(|name| known.contains(&name));
-    let (seen, unseen): (Vec<usize>, Vec<usize>) = all.iter().copied().partition(is_known);
-    let score = |items: &[usize]| -> anyhow::Result<Value> {
-        if items.is_empty() {
-            return Ok(Value::Null);
-        }
-        let chosen: Vec<Utterance> = items.iter().map(|&k| utterances[k].clone()).collect();
+    by_speakers(task.train_utterances(), utterances, |items| {
         let rate = |texts: &[String], normalizer| {
-            let said: Vec<String> = items.iter().map(|&k| texts[k].clone()).collect();
-            word_error_rate(&chosen, &said, recipe, normalizer)
+            error_rate_of(items, utterances, texts, recipe, normalizer)
         };
         let basic = rate(&heard.decoder, Normalizer::Basic)?;
         let raw = rate(&heard.decoder, Normalizer::None)?;
@@ -122,8 +111,5 @@ fn test_scores(
             "insertions": basic.counts.insertions,
             "normalizer": Normalizer::Basic.to_string(),
         }))
-    };
-    Ok(
-        json!({ "all": score(&all)?, "seen_speakers": score(&seen)?, "unseen_speakers": score(&unseen)? }),
-    )
+    })
 }

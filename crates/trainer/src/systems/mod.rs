@@ -1,8 +1,11 @@
 //! Whole experiments: training runs, scores on the test set, `summary.json` and `report.html`.
 
 mod asr;
+mod ctc;
 mod finetune_text;
+mod language_model;
 mod present;
+mod speakers;
 mod teach_whisper;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +60,8 @@ impl Experiment<'_> {
             Task::Asr => asr::run(self),
             Task::TeachWhisper => teach_whisper::run(self),
             Task::FinetuneText => finetune_text::run(self),
+            Task::Ctc => ctc::run(self),
+            Task::Lm => language_model::run(self),
         };
         match ending {
             Err(error) if error.is::<Stopped>() => Ok(Ending::Stopped),
@@ -94,6 +99,8 @@ pub fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
         Task::Asr => asr::evaluate(run, recipe),
         Task::TeachWhisper => teach_whisper::evaluate(run, recipe),
         Task::FinetuneText => finetune_text::evaluate(run, recipe),
+        Task::Ctc => ctc::evaluate(run, recipe),
+        Task::Lm => language_model::evaluate(run, recipe),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Training problems: what a batch is, what is minimised, and how a model is scored.
 
 pub mod asr;
+pub mod ctc;
 pub mod finetune_text;
+pub mod language_model;
 pub mod teach_whisper;
 
 use std::sync::Arc;

@@ -36,6 +36,9 @@ use self::merges::{Learnt, learn};
 /// What BERT's tokenizers put before a piece that continues a word.
 const CONTINUING_PREFIX: &str = "##";
 
+/// What LLaMA 3's tokenizers put before a text.
+const LLAMA_START: &str = "<|begin_of_text|>";
+
 /// Which pieces words are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum TokenizerKind {
@@ -80,7 +83,8 @@ pub struct TokenizerOptions {
 ///
 /// Encoding with special tokens wraps a text as the model family expects: `[CLS] text [SEP]` for
 /// WordPiece; for BPE `<|startoftranscript|> ... text <|endoftext|>`, with those of the special
-/// tokens of [`TokenizerKind::default_special_tokens`] that are there.
+/// tokens of [`TokenizerKind::default_special_tokens`] that are there, and LLaMA 3's
+/// `<|begin_of_text|>` before a text where it is.
 ///
 /// # Errors
 ///
@@ -235,7 +239,9 @@ fn byte_level_bpe(
     let [end, prompt @ ..] = &TokenizerKind::Bpe.default_special_tokens()[..] else {
         return Ok(tokenizer);
     };
-    let mut template: Vec<String> = prompt.iter().filter(|token| known(token)).cloned().collect();
+    let before = std::iter::once(LLAMA_START).chain(prompt.iter().map(String::as_str));
+    let mut template: Vec<String> =
+        before.filter(|token| known(token)).map(str::to_owned).collect();
     template.push("$A".into());
     template.extend(known(end).then(|| end.clone()));
     let ids = ids_of(&tokenizer, template.iter().filter(|token| *token != "$A"));

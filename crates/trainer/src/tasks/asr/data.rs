@@ -8,8 +8,9 @@ use model_zoo::Tokenizer;
 use model_zoo::whisper::shift_tokens_right;
 use tensor_core::{Device, Philox, Tensor};
 
-use super::splice::Splicer;
-use crate::dataset::audio::{FeatureStore, collate};
+use crate::dataset::audio::collate;
+use crate::dataset::splice::{Splicer, join_features};
+use crate::dataset::store::FeatureStore;
 use crate::dataset::text::text_of;
 use crate::losses::IGNORED;
 use crate::manifest::Utterance;
@@ -200,17 +201,16 @@ impl AsrSource {
         let speed = self.speed.factor(self.seed, draw);
         if let Some((share, splicer)) = &self.splice {
             let mut rng = Philox::new(self.seed, SPLICE_STREAM | draw);
-            if f64::from(rng.uniform()) < *share {
+            if f64::from(rng.uniform()) < *share
+                && let Some((stretches, text)) = splicer.splice(item, &mut rng)
+            {
                 let features_of = |item| self.train.features.get(item, speed);
-                if let Some((features, text)) =
-                    splicer.splice(item, speed, &mut rng, features_of)?
-                {
-                    let spelled = self.words.spell(&text)?;
-                    let fits = spelled.labels.len() <= self.words.longest
-                        && features.n_frames <= self.words.most_frames;
-                    if fits {
-                        return Ok((features, spelled));
-                    }
+                let features = join_features(&stretches, speed, features_of)?;
+                let spelled = self.words.spell(&text)?;
+                let fits = spelled.labels.len() <= self.words.longest
+                    && features.n_frames <= self.words.most_frames;
+                if fits {
+                    return Ok((features, spelled));
                 }
             }
         }

@@ -5,7 +5,6 @@
 mod align;
 mod ctc;
 mod data;
-mod splice;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,9 +7,10 @@
 //!
 //! Lam et al. 2021, "On-the-fly aligned data augmentation for sequence-to-sequence ASR",
 //! arXiv:2104.01393: words are swapped by their alignment. Here the other word comes from the same
-//! speaker, and words are cut and joined in log-Mel frames.
+//! speaker. What is cut and joined, log-Mel frames or samples, is the caller's.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::ensure;
@@ -17,6 +18,7 @@ use audio_frontend::Features;
 use serde_json::Value;
 use tensor_core::Philox;
 
+use super::audio::SAMPLE_RATE;
 use crate::manifest::Utterance;
 
 /// Share of the words of a spliced utterance that are replaced.
@@ -26,7 +28,7 @@ const WORD_SHARE: f32 = 0.5;
 type Place = (usize, usize);
 
 /// The words of a corpus, by speaker.
-pub(super) struct Splicer {
+pub struct Splicer {
     /// Text of each utterance, cut at white space.
     words: Vec<Vec<String>>,
     /// When each word ends, in seconds; empty where the manifest does not say.
@@ -41,7 +43,7 @@ impl Splicer {
     /// # Errors
     ///
     /// Names the line whose times do not fit its text, and says so when no line has any.
-    pub(super) fn new(utterances: &[Utterance], texts: &[String]) -> anyhow::Result<Self> {
+    pub fn new(utterances: &[Utterance], texts: &[String]) -> anyhow::Result<Self> {
         let words: Vec<Vec<String>> = texts
             .iter()
             .map(|text| text.split_whitespace().map(str::to_string).collect())
@@ -77,23 +79,15 @@ impl Splicer {
         Ok(Self { words, ends, pools })
     }
 
-    /// Sound and text of utterance `item` with about half of its words replaced; `None` where
+    /// Stretches and text of utterance `item` with about half of its words replaced; `None` where
     /// there is nothing to splice.
-    ///
-    /// `features_of` gives an utterance's features at the speed factor `speed`.
-    pub(super) fn splice(
-        &self,
-        item: usize,
-        speed: f64,
-        rng: &mut Philox,
-        features_of: impl Fn(usize) -> anyhow::Result<Arc<Features>>,
-    ) -> anyhow::Result<Option<(Features, String)>> {
+    pub fn splice(&self, item: usize, rng: &mut Philox) -> Option<(Vec<Stretch>, String)> {
         let pool = &self.pools[item];
         if self.ends[item].is_empty() || pool.is_empty() {
-            return Ok(None);
+            return None;
         }
         let mut texts = Vec::new();
-        let mut pieces = Vec::new();
+        let mut stretches = Vec::new();
         for word in 0..self.words[item].len() {
             let mut source = (item, word);
             let host = &self.words[item][word];
@@ -102,17 +96,33 @@ impl Splicer {
                 source = pool[rng.below(pool.len() as u32) as usize];
                 text = in_place_of(host, &self.words[source.0][source.1]);
             }
-            pieces.push((features_of(source.0)?, self.frames(source, speed)));
+            stretches.push(self.stretch(source));
             texts.push(text);
         }
-        Ok(Some((join(&pieces), texts.join(" "))))
+        Some((stretches, texts.join(" ")))
     }
 
-    /// Frames of a word in features at a speed factor.
-    fn frames(&self, (item, word): Place, speed: f64) -> std::ops::Range<usize> {
-        let frame = |seconds: f64| (seconds * 100.0 / speed).round() as usize;
-        let start = if word == 0 { 0 } else { frame(self.ends[item][word - 1]) };
-        start..frame(self.ends[item][word])
+    /// Where a word is.
+    fn stretch(&self, (item, word): Place) -> Stretch {
+        let start = if word == 0 { 0.0 } else { self.ends[item][word - 1] };
+        Stretch { item, seconds: start..self.ends[item][word] }
+    }
+}
+
+/// A part of an utterance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stretch {
+    /// Number of the utterance.
+    pub item: usize,
+    /// From when to when, in seconds of the recording.
+    pub seconds: Range<f64>,
+}
+
+impl Stretch {
+    /// The stretch in units of which there are `rate` a second, cut at `end`.
+    fn units(&self, rate: f64, end: usize) -> Range<usize> {
+        let unit = |seconds: f64| ((seconds * rate).round() as usize).min(end);
+        unit(self.seconds.start)..unit(self.seconds.end)
     }
 }
 
@@ -149,18 +159,54 @@ fn in_place_of(host: &str, other: &str) -> String {
     format!("{}{}{}", &host[..start], &other[from..to], &host[end..])
 }
 
-/// Stretches of features, one after another.
-fn join(pieces: &[(Arc<Features>, std::ops::Range<usize>)]) -> Features {
+/// Features of stretches, one after another; `features_of` gives an utterance's at the speed
+/// factor `speed`.
+///
+/// # Errors
+///
+/// Those of `features_of`.
+pub fn join_features(
+    stretches: &[Stretch],
+    speed: f64,
+    features_of: impl Fn(usize) -> anyhow::Result<Arc<Features>>,
+) -> anyhow::Result<Features> {
+    let pieces = stretches
+        .iter()
+        .map(|stretch| {
+            let features = features_of(stretch.item)?;
+            let range = stretch.units(100.0 / speed, features.n_frames);
+            Ok((features, range))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let n_mels = pieces.first().map_or(0, |(features, _)| features.n_mels);
     let mut data = Vec::new();
     for band in 0..n_mels {
-        for (features, range) in pieces {
-            let end = range.end.min(features.n_frames);
-            data.extend_from_slice(&features.band(band)[range.start.min(end)..end]);
+        for (features, range) in &pieces {
+            data.extend_from_slice(&features.band(band)[range.clone()]);
         }
     }
     let n_frames = data.len().checked_div(n_mels).unwrap_or(0);
-    Features { data, n_mels, n_frames }
+    Ok(Features { data, n_mels, n_frames })
+}
+
+/// Samples of stretches at 16 kHz, one after another; `samples_of` gives an utterance's at the
+/// speed factor `speed`.
+///
+/// # Errors
+///
+/// Those of `samples_of`.
+pub fn join_samples(
+    stretches: &[Stretch],
+    speed: f64,
+    samples_of: impl Fn(usize) -> anyhow::Result<Arc<Vec<f32>>>,
+) -> anyhow::Result<Vec<f32>> {
+    let mut joined = Vec::new();
+    for stretch in stretches {
+        let samples = samples_of(stretch.item)?;
+        let range = stretch.units(f64::from(SAMPLE_RATE) / speed, samples.len());
+        joined.extend_from_slice(&samples[range]);
+    }
+    Ok(joined)
 }
 
 #[cfg(test)]
@@ -197,7 +243,8 @@ mod tests {
         let mut replaced = 0;
         for draw in 0..50 {
             let mut rng = Philox::new(1, draw);
-            let (features, text) = splicer.splice(0, 1.0, &mut rng, features).unwrap().unwrap();
+            let (stretches, text) = splicer.splice(0, &mut rng).unwrap();
+            let features = join_features(&stretches, 1.0, features).unwrap();
             let words: Vec<&str> = text.split(' ').collect();
             assert_eq!(words.len(), 3);
             assert!(words[1].ends_with(',') && words[2].ends_with('.'), "{text}");
@@ -221,11 +268,11 @@ mod tests {
         let splicer = corpus(&LINES).unwrap();
         let text = |stream| {
             let mut rng = Philox::new(1, stream);
-            splicer.splice(0, 1.0, &mut rng, features).unwrap().unwrap().1
+            splicer.splice(0, &mut rng).unwrap().1
         };
         assert_eq!(text(3), text(3));
         assert!((0..9).any(|stream| text(stream) != text(3)));
-        assert_eq!(splicer.frames((0, 1), 2.0), 10..25);
+        assert_eq!(splicer.stretch((0, 1)).units(100.0 / 2.0, 100), 10..25);
     }
 
     #[test]
@@ -243,7 +290,18 @@ mod tests {
         let bare = r#"{"id": "d", "text": "Seven.", "speaker": "x"}"#;
         let splicer = corpus(&[LINES[0], bare]).unwrap();
         let mut rng = Philox::new(1, 0);
-        assert!(splicer.splice(1, 1.0, &mut rng, features).unwrap().is_none());
+        assert!(splicer.splice(1, &mut rng).is_none());
+    }
+
+    #[test]
+    fn samples_are_joined_up_to_the_end_of_a_recording() {
+        let stretch = |item, seconds| Stretch { item, seconds };
+        let samples_of = |item| Ok(Arc::new(vec![item as f32; 8000]));
+        let stretches = [stretch(1, 0.0..0.25), stretch(2, 0.4..0.9)];
+        let joined = join_samples(&stretches, 1.0, samples_of).unwrap();
+        assert_eq!(joined, [vec![1.0; 4000], vec![2.0; 1600]].concat());
+        let fast = join_samples(&stretches[..1], 2.0, samples_of).unwrap();
+        assert_eq!(fast, vec![1.0; 2000]);
     }
 
     #[test]

@@ -13,4 +13,5 @@ mod program;
 mod resume;
 mod speech;
 mod standalone;
+mod transcribe;
 mod world;

@@ -58,8 +58,8 @@ const TRAINER: &[Command] = &[
     },
     Command {
         name: "transcribe",
-        usage: "...",
-        about: "greedy transcription of sound files or a manifest",
+        usage: "--model DIR FILES...",
+        about: "sound files or manifests to text or subtitles",
         options: "",
         run: |args| trainer::run("transcribe", args),
     },

@@ -23,3 +23,4 @@ pub mod systems;
 pub mod tasks;
 mod tokenizer_training;
 pub mod training;
+mod transcription;

@@ -31,8 +31,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Write features and hidden states of a Whisper or BERT folder.
     Encode(encode::EncodeArgs),
-    /// Transcribe sound files or a manifest, greedily.
-    Transcribe(transcribe::TranscribeArgs),
+    /// Transcribe sound files or a manifest.
+    Transcribe(Box<transcribe::TranscribeArgs>),
     /// Check, describe or tokenise manifests.
     #[command(subcommand)]
     Data(data::DataCommand),

@@ -76,13 +76,19 @@ impl Window {
         Ok(if padded.unwrap_or(true) { Self::Padded(longest) } else { Self::Free(longest) })
     }
 
+    /// Samples that the model hears at once, at most.
+    pub fn n_samples(self) -> usize {
+        let (Self::Padded(longest) | Self::Free(longest)) = self;
+        longest
+    }
+
     /// Features `(1, F, T)` of a clip, and how many frames the encoder shall see.
     ///
     /// # Errors
     ///
     /// When the clip is longer than the window.
     pub fn features(self, log_mel: &LogMel, samples: &[f32]) -> anyhow::Result<(Tensor, usize)> {
-        let (Self::Padded(longest) | Self::Free(longest)) = self;
+        let longest = self.n_samples();
         if samples.len() > longest {
             bail!(
                 "clip has {:.1} s, the model's window {:.1} s (hint: cut it with offset and duration)",

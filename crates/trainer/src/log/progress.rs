@@ -117,6 +117,14 @@ impl Progress {
         }
     }
 
+    /// Runs `work`, which prints, with no bar in its way.
+    pub fn aside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        match &self.show {
+            Show::Bar(bar) => bar.suspend(work),
+            Show::Lines(_) | Show::Quiet => work(),
+        }
+    }
+
     /// Takes the bar away, leaving a last line in its place.
     pub fn finish(mut self, line: impl fmt::Display) {
         if let Show::Bar(bar) = &self.show {

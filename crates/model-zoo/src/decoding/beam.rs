@@ -1,9 +1,9 @@
 //! Beam search as in `transformers`.
 
 use super::candidates::{Candidate, apply, log_softmax, no_candidate, top_of_rows};
-use super::generate::{Continuation, Request, Search, Shared};
 use super::hypothesis::{self, Hypothesis};
 use super::rules::Prefix;
+use super::search::{Continuation, Request, Search, Shared};
 use crate::error::{Result, ZooError};
 
 /// Beam search whose tokens are those of `generate(num_beams, length_penalty, early_stopping)`.

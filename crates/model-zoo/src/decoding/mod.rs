@@ -20,15 +20,17 @@ mod hypothesis;
 mod patience;
 mod rules;
 mod sampling;
+mod search;
 mod token_model;
 mod trajectories;
 
 pub use beam::{BeamSearch, EarlyStopping};
-pub use generate::{GenerateOptions, Request, Strategy, generate};
+pub use generate::{GenerateOptions, Strategy, generate};
 pub use hypothesis::Hypothesis;
 pub use patience::PatientBeamSearch;
 pub use rules::{
     NoRepeatNgram, Prefix, RepetitionPenalty, ScoreRule, SuppressTokens, SuppressTokensAtBegin,
 };
 pub use sampling::Sampling;
+pub use search::Request;
 pub use token_model::{Logits, TokenModel};

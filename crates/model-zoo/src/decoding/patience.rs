@@ -2,9 +2,9 @@
 
 use super::beam::Beam;
 use super::candidates::{apply, log_softmax, no_candidate, top_of_rows};
-use super::generate::{Continuation, Request, Search, Shared};
 use super::hypothesis::{self, Hypothesis, length_normalized};
 use super::rules::Prefix;
+use super::search::{Continuation, Request, Search, Shared};
 use crate::error::{Result, ZooError};
 
 /// Beam search that goes on until `round(beam_size * patience)` rows have finished.

@@ -3,10 +3,10 @@
 use tensor_core::Philox;
 
 use super::candidates::{apply, log_softmax, no_candidate, top_of_row};
-use super::generate::{Continuation, Request, Search, Shared};
 use super::hypothesis::{self, Hypothesis, length_normalized};
 use super::rules::Prefix;
 use super::sampling::{Sampling, draw};
+use super::search::{Continuation, Request, Search, Shared};
 use crate::error::Result;
 
 /// Random streams of an item; those of different items follow each other.

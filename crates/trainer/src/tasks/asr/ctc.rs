@@ -3,13 +3,10 @@
 //! It teaches the encoder of a model from scratch to listen before the decoder has learnt to
 //! align, and says what the encoder hears without the decoder's guesses.
 
-use std::ops::Range;
-
-use model_zoo::Parameters;
+use model_zoo::ctc::{AlignmentRule, Emission, TokenSpan, forced_align, greedy};
 use model_zoo::whisper::{EncoderOutput, Whisper};
+use model_zoo::{ErrorKind, Parameters};
 use tensor_core::{Context, DType, Device, Philox, Tensor, Var, ctc_loss};
-
-use super::align::forced_alignment;
 
 /// A linear map from encoder states to the vocabulary.
 pub(super) struct CtcHead {
@@ -51,10 +48,8 @@ impl CtcHead {
 
     /// The best piece of each frame, repeats merged and blanks dropped: a row an item.
     pub(super) fn read(&self, memory: &EncoderOutput) -> anyhow::Result<Vec<Vec<u32>>> {
-        let logits = self.logits(&Context::eval(), memory)?;
-        let best = logits.argmax(-1)?.to_vec::<i64>()?;
-        let rows = best.chunks(logits.shape()[1].max(1)).zip(&memory.lengths);
-        Ok(rows.map(|(row, &length)| collapse(&row[..length], self.blank)).collect())
+        let emissions = self.emissions(memory)?;
+        emissions.iter().map(|emission| Ok(greedy(emission, self.blank)?)).collect()
     }
 
     /// Encoder positions of each label of each item; `None` where the labels do not fit.
@@ -62,40 +57,28 @@ impl CtcHead {
         &self,
         memory: &EncoderOutput,
         labels: impl Iterator<Item = &'a [u32]>,
-    ) -> anyhow::Result<Vec<Option<Vec<Range<usize>>>>> {
-        let log_probs = self.logits(&Context::eval(), memory)?.log_softmax()?;
-        let (positions, vocab) = (log_probs.shape()[1], log_probs.shape()[2]);
-        let values = log_probs.to_vec::<f32>()?;
-        let rows = values.chunks((positions * vocab).max(1)).zip(&memory.lengths).zip(labels);
-        Ok(rows
-            .map(|((row, &length), labels)| {
-                forced_alignment(&row[..length * vocab], vocab, labels, self.blank)
+    ) -> anyhow::Result<Vec<Option<Vec<TokenSpan>>>> {
+        let emissions = self.emissions(memory)?;
+        emissions
+            .iter()
+            .zip(labels)
+            .map(|(emission, labels)| {
+                match forced_align(emission, labels, self.blank, AlignmentRule::Ctc) {
+                    Ok(alignment) => Ok(Some(alignment.spans)),
+                    Err(error) if error.kind() == ErrorKind::Shape => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
             })
-            .collect())
+            .collect()
+    }
+
+    fn emissions(&self, memory: &EncoderOutput) -> anyhow::Result<Vec<Emission>> {
+        let logits = self.logits(&Context::eval(), memory)?;
+        Ok(Emission::from_logits(&logits, &memory.lengths)?)
     }
 
     fn logits(&self, ctx: &Context, memory: &EncoderOutput) -> anyhow::Result<Tensor> {
         let weight = ctx.weight(&self.weight)?;
         Ok(memory.last_hidden_state.linear(&weight, Some(&ctx.param(&self.bias)))?)
-    }
-}
-
-/// One label a run of equal ones, without the blanks.
-fn collapse(frames: &[i64], blank: u32) -> Vec<u32> {
-    let mut labels: Vec<u32> = frames.iter().map(|&id| id as u32).collect();
-    labels.dedup();
-    labels.retain(|&id| id != blank);
-    labels
-}
-
-#[cfg(test)]
-mod tests {
-    use super::collapse;
-
-    #[test]
-    fn repeats_merge_unless_a_blank_parts_them() {
-        assert_eq!(collapse(&[9, 3, 3, 9, 3, 5, 5, 9, 9], 9), [3, 3, 5]);
-        assert!(collapse(&[9, 9], 9).is_empty());
-        assert!(collapse(&[], 9).is_empty());
     }
 }

@@ -22,6 +22,7 @@ mod lines;
 mod mat_ref;
 pub mod math;
 pub mod number;
+mod operand;
 pub mod parallel;
 pub mod real;
 pub mod scratch;

@@ -13,6 +13,7 @@ mod dots;
 mod dots_avx512;
 mod int8;
 mod panels;
+mod tile;
 
 use half::{bf16, f16};
 
@@ -21,7 +22,8 @@ use crate::dispatch::{Isa, isa};
 use crate::gemm::{MatRef, gemm_batched};
 #[cfg(target_arch = "x86_64")]
 use crate::gemm::{Onto, avx512};
-use crate::lines::{Lines, Operand};
+use crate::lines::Lines;
+use crate::operand::Operand;
 use crate::stored::Stored;
 use int8::QuantizedLines;
 pub use int8::{GROUP, Int8, quantize_row};

@@ -1,13 +1,10 @@
-//! The path of InfoNCE on each place.
+//! What InfoNCE asks of a place.
 
-use ndarray::Array2;
-
-use super::block::{self, Block, Lse};
-use super::layers::{self, Layer};
+use super::layer::Layer;
+use super::lse::{Block, Lse};
 use super::{Options, Output};
 use crate::error::Result;
-use crate::place::{Host, Place};
-use crate::points::Points;
+use crate::place::Place;
 
 /// A place that contrasts points: what [`info_nce`](fn@super::info_nce) and its kin do there.
 pub trait Contrast: Place {
@@ -53,29 +50,4 @@ pub trait Contrast: Place {
         block: &Block<'_>,
         options: &Options<'_>,
     ) -> Result<Output<Self::Gradient>>;
-}
-
-impl Contrast for Host {
-    type Gradient = Array2<f32>;
-
-    fn contrast(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Output> {
-        super::weighted(x, y, options, 1.0)
-    }
-
-    fn contrast_layers(layers: &[Layer<'_>], options: &Options<'_>) -> Result<Vec<Output>> {
-        layers::run(layers, options)
-    }
-
-    fn log_sums(x: Points<'_>, y: Points<'_>, options: &Options<'_>) -> Result<Lse> {
-        block::log_sums(x, y, options)
-    }
-
-    fn contrast_given(
-        x: Points<'_>,
-        y: Points<'_>,
-        block: &Block<'_>,
-        options: &Options<'_>,
-    ) -> Result<Output> {
-        block::given(x, y, block, options)
-    }
 }

@@ -1,25 +1,11 @@
 //! Several pairs of clouds at once, as when every layer of an encoder is aligned.
 
-use cpu_math::parallel::map_tasks;
 use ndarray::Array2;
 
 use super::contrast::Contrast;
-use super::{Options, Output, weighted};
+use super::layer::Layer;
+use super::{Options, Output};
 use crate::error::{KernelError, Result};
-use crate::place::{Host, Place};
-
-/// One pair of clouds.
-#[derive(Debug, Clone, Copy)]
-pub struct Layer<'a, P: Place = Host> {
-    /// Anchors, `(N, D)`.
-    pub x: P::Points<'a>,
-    /// Partners and negatives, `(M, D)`.
-    pub y: P::Points<'a>,
-    /// Of this layer, in place of the options'.
-    pub temperature: f64,
-    /// Factor of this layer's loss in the sum.
-    pub weight: f64,
-}
 
 /// The sum over layers, and what each gives to it.
 #[derive(Debug, Clone)]
@@ -29,9 +15,6 @@ pub struct Layers<V = Array2<f32>> {
     /// Values and gradients of the layers, times their weights.
     pub layers: Vec<Output<V>>,
 }
-
-/// Multiply-adds of a layer that keep several threads busy; smaller layers run side by side.
-const LARGE_WORK: usize = 1 << 26;
 
 /// Weighted sum of InfoNCE over layers, with gradients.
 ///
@@ -57,18 +40,4 @@ pub fn info_nce_layers<P: Contrast>(
     }
     let layers = P::contrast_layers(layers, options)?;
     Ok(Layers { value: layers.iter().map(|layer| layer.value).sum(), layers })
-}
-
-/// The layers on the host.
-pub(super) fn run(layers: &[Layer<'_>], options: &Options<'_>) -> Result<Vec<Output>> {
-    let run = |layer: &Layer<'_>| {
-        let options = Options { temperature: layer.temperature, ..*options };
-        weighted(layer.x, layer.y, &options, layer.weight)
-    };
-    let work = |layer: &Layer<'_>| layer.x.count() * layer.y.count() * layer.x.width();
-    if layers.iter().any(|layer| work(layer) > LARGE_WORK) {
-        layers.iter().map(run).collect()
-    } else {
-        map_tasks(layers.len(), |l| run(&layers[l])).into_iter().collect()
-    }
 }

@@ -17,7 +17,10 @@ mod block;
 pub(crate) mod combine;
 mod contrast;
 mod forward;
+mod host;
+mod layer;
 mod layers;
+mod lse;
 pub(crate) mod options;
 mod scores;
 mod sides;
@@ -26,10 +29,12 @@ mod tile;
 
 use ndarray::Array2;
 
-pub use block::{Block, Lse, info_nce_given_lse, info_nce_lse};
+pub use block::{info_nce_given_lse, info_nce_lse};
 pub use combine::combine_lse;
 pub use contrast::Contrast;
-pub use layers::{Layer, Layers, info_nce_layers};
+pub use layer::Layer;
+pub use layers::{Layers, info_nce_layers};
+pub use lse::{Block, Lse};
 pub use options::{Options, Similarity};
 pub use similarities::{OfSimilarities, info_nce_similarities};
 

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 
 use super::panels::first_lanes;
 use super::{MatRef, Onto};
-use crate::lines::{Lines, Operand, depth_block};
+use crate::lines::Lines;
+use crate::operand::{Operand, depth_block};
 use crate::parallel::SharedMut;
 use crate::scratch::with_scratch;
 

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
-use crate::lines::{Lines, Operand as _};
+use crate::lines::Lines;
 use crate::stored::Stored;
 
 /// Lanes of a vector, and the side of the squares that are transposed in registers.
@@ -30,7 +30,7 @@ pub(crate) unsafe fn pack_panels<const W: usize, E: Stored>(
     for at in (0..depth).step_by(step) {
         for (panel, out) in out.chunks_exact_mut(depth * W).enumerate() {
             let first = panel * W;
-            let x = x.from(first, at);
+            let x = x.part(first, at);
             pack_panel::<W, E>(x, W.min(count - first), step.min(depth - at), &mut out[at * W..]);
         }
     }
@@ -48,7 +48,7 @@ fn pack_panel<const W: usize, E: Stored>(
     if x.depth_stride == 1 {
         for first in (0..W.min(count.next_multiple_of(SIDE))).step_by(SIDE) {
             let (lines, room) = (SIDE.min(count - first), SIDE.min(W - first));
-            let x = x.from(first, 0);
+            let x = x.part(first, 0);
             assert!(
                 (lines - 1) * x.line_stride + depth <= x.data.len(),
                 "lines lie in their slice"

@@ -5,7 +5,7 @@ use std::arch::x86_64::{
     _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps,
 };
 
-use super::dots::{LANES, Lanes, Operand, Part, Tile};
+use super::tile::{LANES, Lanes, Operand, Part, Tile};
 use crate::gemm::panels::first_lanes;
 use crate::stored::Stored;
 

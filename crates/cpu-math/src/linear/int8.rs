@@ -8,7 +8,8 @@
 //! are those of f32 with the numbers `s q`, rounded to f32.
 
 use super::Source;
-use crate::lines::{Lines, Operand};
+use crate::lines::Lines;
+use crate::operand::Operand;
 
 /// Inputs that share a scale.
 pub const GROUP: usize = 64;

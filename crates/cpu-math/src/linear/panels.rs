@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Extents;
 use crate::gemm::SERIAL_WORK;
-use crate::lines::{Operand, depth_block};
+use crate::operand::{Operand, depth_block};
 use crate::parallel::SharedMut;
 use crate::scratch::with_scratch;
 use crate::simd_dispatch;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::rope::{self, RopeParameters};
+use super::rope_parameters::RopeParameters;
 use crate::config::{self, ModelConfig};
 use crate::error::{Result, ZooError};
 use crate::layers::Activation;
@@ -118,12 +118,6 @@ impl LlamaConfig {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
-    /// Most tokens of an input: `max_position_embeddings`, times the factor of linear and dynamic
-    /// scaling, which are given with the length trained on.
-    pub fn longest_input(&self) -> usize {
-        rope::longest_input(self)
-    }
-
     /// The padding token's row of the embedding.
     pub(super) fn padding_row(&self) -> Option<u32> {
         self.pad_token_id.and_then(|id| u32::try_from(id).ok())
@@ -162,7 +156,7 @@ impl ModelConfig for LlamaConfig {
             return Err(ZooError::config("config", detail));
         }
         config::check_probabilities(&[("attention_dropout", self.attention_dropout)])?;
-        rope::rotary(self)?;
+        self.rotary()?;
         Activation::from_name(&self.hidden_act).map(|_| ())
     }
 }

@@ -15,6 +15,7 @@ mod model;
 mod names;
 mod prompt;
 mod rope;
+mod rope_parameters;
 mod session;
 
 pub use cache::LlamaCache;
@@ -24,5 +25,5 @@ pub use generation_config::LlamaGenerationConfig;
 pub use io::{LlamaInput, LlamaOutput, LlamaTokens, PaddingSide};
 pub use model::Llama;
 pub use prompt::PromptPart;
-pub use rope::RopeParameters;
+pub use rope_parameters::RopeParameters;
 pub use session::LlamaSession;

@@ -9,7 +9,6 @@ use super::config::LlamaConfig;
 use super::generation_config::LlamaGenerationConfig;
 use super::io::{Layout, LlamaInput, LlamaOutput, LlamaTokens};
 use super::layer::LlamaLayer;
-use super::rope;
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::folder::ModelFolder;
@@ -66,7 +65,7 @@ impl Llama {
             layers,
             norm,
             lm_head,
-            rotary: rope::rotary(config)?,
+            rotary: config.rotary()?,
             parameters: root.made_since(mark),
         })
     }

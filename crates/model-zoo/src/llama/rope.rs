@@ -1,50 +1,14 @@
 //! What a config says of rotary positions, in the spellings of `transformers` 4 and 5.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::config::LlamaConfig;
+use super::rope_parameters::RopeParameters;
 use crate::error::{Result, ZooError};
 use crate::layers::{RopeScaling, Rotary};
 
 /// Base of the frequencies where a config says nothing.
 const DEFAULT_THETA: f64 = 10_000.0;
-
-/// The object `rope_parameters`, or the older `rope_scaling`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RopeParameters {
-    /// `default`, `linear`, `dynamic` or `llama3`; absent: `default`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rope_type: Option<String>,
-    /// Older name of `rope_type`.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub older_type: Option<String>,
-    /// Base of the frequencies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rope_theta: Option<f64>,
-    /// How many times the trained length inputs may be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub factor: Option<f64>,
-    /// Frequencies that turn less often than this within the trained length are divided.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub low_freq_factor: Option<f64>,
-    /// Frequencies that turn more often than this within the trained length are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub high_freq_factor: Option<f64>,
-    /// The trained length, of `llama3` alone; absent: `max_position_embeddings`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub original_max_position_embeddings: Option<usize>,
-    /// Keys this crate does not use, kept for export.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-impl RopeParameters {
-    fn kind(&self) -> &str {
-        self.rope_type.as_deref().or(self.older_type.as_deref()).unwrap_or("default")
-    }
-}
 
 /// The object that counts, and the key it stands under.
 fn given(config: &LlamaConfig) -> Option<(&'static str, &RopeParameters)> {
@@ -52,77 +16,84 @@ fn given(config: &LlamaConfig) -> Option<(&'static str, &RopeParameters)> {
     older.or_else(|| config.rope_parameters.as_ref().map(|given| ("rope_parameters", given)))
 }
 
-/// Most tokens of an input; see [`LlamaConfig::longest_input`].
-pub(super) fn longest_input(config: &LlamaConfig) -> usize {
-    let trained = config.max_position_embeddings;
-    match given(config) {
-        Some((_, given)) if ["linear", "dynamic"].contains(&given.kind()) => {
-            (trained as f64 * given.factor.unwrap_or(1.0)) as usize
+impl LlamaConfig {
+    /// Most tokens of an input: `max_position_embeddings`, times the factor of linear and dynamic
+    /// scaling, which are given with the length trained on.
+    pub fn longest_input(&self) -> usize {
+        let trained = self.max_position_embeddings;
+        match given(self) {
+            Some((_, given)) if ["linear", "dynamic"].contains(&given.kind()) => {
+                (trained as f64 * given.factor.unwrap_or(1.0)) as usize
+            }
+            _ => trained,
         }
-        _ => trained,
     }
-}
 
-/// The frequencies of a config.
-pub(super) fn rotary(config: &LlamaConfig) -> Result<Rotary> {
-    let (key, given) = match given(config) {
-        Some((key, given)) => (key, given.clone()),
-        None => ("rope_parameters", RopeParameters::default()),
-    };
-    let fault = |detail: String| ZooError::config("config", detail);
-    let theta = given.rope_theta.or(config.rope_theta).unwrap_or(DEFAULT_THETA);
-    if !(theta > 0.0 && theta.is_finite()) {
-        return Err(fault(format!("rope_theta is {theta}, expected more than 0")));
-    }
-    for (place, keys) in [(key, &given.extra), ("config", &config.extra)] {
-        let part = keys.get("partial_rotary_factor").and_then(Value::as_f64);
-        if let Some(part) = part.filter(|&part| part != 1.0) {
-            return Err(fault(format!("{place}.partial_rotary_factor is {part}, expected 1")));
+    /// The frequencies of a config.
+    pub(super) fn rotary(&self) -> Result<Rotary> {
+        let (key, given) = match given(self) {
+            Some((key, given)) => (key, given.clone()),
+            None => ("rope_parameters", RopeParameters::default()),
+        };
+        let fault = |detail: String| ZooError::config("config", detail);
+        let theta = given.rope_theta.or(self.rope_theta).unwrap_or(DEFAULT_THETA);
+        if !(theta > 0.0 && theta.is_finite()) {
+            return Err(fault(format!("rope_theta is {theta}, expected more than 0")));
         }
-    }
-    let number = |name: &str, value: Option<f64>, least: f64| match value {
-        Some(value) if value >= least && value.is_finite() => Ok(value),
-        Some(value) => Err(fault(format!("{key}.{name} is {value}, expected at least {least}"))),
-        None => {
-            let kind = given.kind();
-            Err(fault(format!("{key}.{name} is absent, expected it for `{kind}`")))
+        for (place, keys) in [(key, &given.extra), ("config", &self.extra)] {
+            let part = keys.get("partial_rotary_factor").and_then(Value::as_f64);
+            if let Some(part) = part.filter(|&part| part != 1.0) {
+                return Err(fault(format!("{place}.partial_rotary_factor is {part}, expected 1")));
+            }
         }
-    };
-    let scaling = match given.kind() {
-        "default" => RopeScaling::Default,
-        "linear" => RopeScaling::Linear { factor: number("factor", given.factor, 1.0)? },
-        "dynamic" => RopeScaling::Dynamic {
-            factor: number("factor", given.factor, 1.0)?,
-            max_position_embeddings: config.max_position_embeddings,
-        },
-        "llama3" => {
-            let low_freq_factor = number("low_freq_factor", given.low_freq_factor, 0.0)?;
-            let high_freq_factor = number("high_freq_factor", given.high_freq_factor, 0.0)?;
-            if high_freq_factor <= low_freq_factor {
+        let number = |name: &str, value: Option<f64>, least: f64| match value {
+            Some(value) if value >= least && value.is_finite() => Ok(value),
+            Some(value) => {
+                Err(fault(format!("{key}.{name} is {value}, expected at least {least}")))
+            }
+            None => {
+                let kind = given.kind();
+                Err(fault(format!("{key}.{name} is absent, expected it for `{kind}`")))
+            }
+        };
+        let scaling = match given.kind() {
+            "default" => RopeScaling::Default,
+            "linear" => RopeScaling::Linear { factor: number("factor", given.factor, 1.0)? },
+            "dynamic" => RopeScaling::Dynamic {
+                factor: number("factor", given.factor, 1.0)?,
+                max_position_embeddings: self.max_position_embeddings,
+            },
+            "llama3" => {
+                let low_freq_factor = number("low_freq_factor", given.low_freq_factor, 0.0)?;
+                let high_freq_factor = number("high_freq_factor", given.high_freq_factor, 0.0)?;
+                if high_freq_factor <= low_freq_factor {
+                    return Err(fault(format!(
+                        "{key}.high_freq_factor is {high_freq_factor}, expected more than \
+                         low_freq_factor {low_freq_factor}"
+                    )));
+                }
+                RopeScaling::Llama3 {
+                    factor: number("factor", given.factor, 1.0)?,
+                    low_freq_factor,
+                    high_freq_factor,
+                    original_max_position_embeddings: given
+                        .original_max_position_embeddings
+                        .unwrap_or(self.max_position_embeddings),
+                }
+            }
+            other => {
+                let known = "default, linear, dynamic, llama3";
                 return Err(fault(format!(
-                    "{key}.high_freq_factor is {high_freq_factor}, expected more than \
-                     low_freq_factor {low_freq_factor}"
+                    "{key}.rope_type is `{other}`, expected one of {known}"
                 )));
             }
-            RopeScaling::Llama3 {
-                factor: number("factor", given.factor, 1.0)?,
-                low_freq_factor,
-                high_freq_factor,
-                original_max_position_embeddings: given
-                    .original_max_position_embeddings
-                    .unwrap_or(config.max_position_embeddings),
-            }
+        };
+        if self.head_dim() == 2 && matches!(scaling, RopeScaling::Dynamic { .. }) {
+            // Its exponent is D / (D - 2).
+            return Err(fault("head_dim is 2, expected at least 4 for `dynamic`".to_owned()));
         }
-        other => {
-            let known = "default, linear, dynamic, llama3";
-            return Err(fault(format!("{key}.rope_type is `{other}`, expected one of {known}")));
-        }
-    };
-    if config.head_dim() == 2 && matches!(scaling, RopeScaling::Dynamic { .. }) {
-        // Its exponent is D / (D - 2).
-        return Err(fault("head_dim is 2, expected at least 4 for `dynamic`".to_owned()));
+        Ok(Rotary::new(self.head_dim(), theta, scaling))
     }
-    Ok(Rotary::new(config.head_dim(), theta, scaling))
 }
 
 #[cfg(test)]
@@ -143,7 +114,7 @@ mod tests {
                 "head_dim": 8}"#,
         );
         let turned = |config: &LlamaConfig| {
-            let rotary = rotary(config).unwrap();
+            let rotary = config.rotary().unwrap();
             format!("{rotary:?}")
         };
         assert_eq!(turned(&older), turned(&newer));
@@ -179,7 +150,7 @@ mod tests {
                 "config: config.partial_rotary_factor is 0.5, expected 1",
             ),
         ] {
-            assert_eq!(rotary(&config(text)).unwrap_err().to_string(), told);
+            assert_eq!(config(text).rotary().unwrap_err().to_string(), told);
         }
     }
 }

@@ -13,10 +13,12 @@ mod names;
 mod parameters;
 mod report;
 mod source;
+mod weight_form;
 
 pub(crate) use builder::Matrix;
-pub use builder::{Builder, LoadOptions, WeightForm};
+pub use builder::{Builder, LoadOptions};
 pub use init::Init;
 pub(crate) use low_rank::{Attached, LowRank, LowRankPlan};
 pub use names::NameRules;
 pub use parameters::Parameters;
+pub use weight_form::WeightForm;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tensor_core::{SafeTensors, Tensor};
 
-use super::builder::WeightForm;
 use super::names::NameRules;
+use super::weight_form::WeightForm;
 use crate::error::{ErrorKind, Result, ZooError};
 use crate::json;
 

@@ -1,6 +1,7 @@
 //! From manifest lines to model inputs.
 
 pub mod audio;
+pub mod respoken;
 pub mod splice;
 pub mod store;
 pub mod template;

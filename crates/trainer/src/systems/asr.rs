@@ -6,26 +6,17 @@ use serde_json::{Value, json};
 use speech_metrics::Normalizer;
 
 use super::speakers::{by_speakers, error_rate_of};
-use super::{Ending, Experiment, outcome_json, present, restore};
+use super::trained::Findings;
+use super::{Ending, Experiment, present, restore};
 use crate::manifest::Utterance;
 use crate::recipe::Recipe;
-use crate::report::Report;
 use crate::tasks::Task;
 use crate::tasks::asr::{AsrTask, Transcripts};
-use crate::training::train;
 
 pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
-    let (resolved, dir) = (experiment.resolved, &experiment.dir);
-    let recipe = &resolved.recipe;
+    let (recipe, dir) = (&experiment.resolved.recipe, &experiment.dir);
     let mut task = AsrTask::new(recipe)?;
-    let parameters = task.model().parameters().total();
-    experiment.host.say(&format!("model: {parameters} parameters"));
-    let outcome = train(&mut task, recipe, &experiment.options(dir, "asr", &resolved.text))?;
-    if outcome.interrupted {
-        return Ok(Ending::Stopped);
-    }
-
-    restore(dir, recipe, task.parameters())?;
+    let Some(trained) = experiment.train_one(&mut task)? else { return Ok(Ending::Stopped) };
     task.export(&dir.join("model"))?;
     let test = if recipe.data.test.is_empty() {
         Value::Null
@@ -35,36 +26,21 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
         present::write_transcripts(&path, &utterances, &heard.decoder)?;
         test_scores(recipe, &task, &utterances, &heard)?
     };
-
-    let mut summary = outcome_json(&outcome, parameters);
-    summary.insert("task".into(), json!("asr"));
-    summary.insert("test".into(), test.clone());
-    let summary = Value::Object(summary);
-    present::write_summary(&dir.join("summary.json"), &summary)?;
-
-    let report = Report {
-        title: recipe.run_name(&resolved.path),
-        subtitle: "speech recognition".into(),
-        facts: vec![
-            ("steps".into(), outcome.step.to_string()),
-            ("training time".into(), present::minutes(outcome.seconds)),
-            ("parameters".into(), parameters.to_string()),
-        ],
+    let findings = Findings {
+        subtitle: "speech recognition",
+        test,
         curves: vec![
             present::curve(dir, "Training loss", &["loss", "loss.ce", "loss.ctc"], true)?,
             present::curve(dir, "Word error rate on dev", &["dev.wer", "dev.wer_ctc"], false)?,
             present::curve(dir, "Loss on dev", &["dev.loss"], false)?,
         ],
-        tables: vec![present::table_of_groups("Test set", &test)],
         notes: vec![format!(
             "Word error rates are pooled over utterances. `wer` is after normaliser {}; `wer_raw` \
              keeps case and punctuation; `wer_ctc` is what the CTC head reads without the decoder.",
             Normalizer::Basic
         )],
-        config_toml: resolved.text.clone(),
     };
-    report.write(&dir.join("report.html"))?;
-    Ok(Ending::Done(report.tables))
+    experiment.conclude(&trained, findings)
 }
 
 /// Scores the best checkpoint of a run.

@@ -7,6 +7,7 @@ mod language_model;
 mod present;
 mod speakers;
 mod teach_whisper;
+mod trained;
 
 use std::path::{Path, PathBuf};
 

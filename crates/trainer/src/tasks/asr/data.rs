@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::ensure;
-use audio_frontend::{Features, SpecAugment, SpeedPerturb, VocalTract};
+use audio_frontend::{Features, SpecAugment, VocalTract};
 use model_zoo::Tokenizer;
 use model_zoo::whisper::shift_tokens_right;
 use tensor_core::{Device, Philox, Tensor};
 
 use crate::dataset::audio::collate;
-use crate::dataset::splice::{Splicer, join_features};
+use crate::dataset::respoken::Respoken;
+use crate::dataset::splice::join_features;
 use crate::dataset::store::FeatureStore;
 use crate::dataset::text::text_of;
 use crate::losses::IGNORED;
@@ -116,14 +117,12 @@ pub struct AsrBatch {
 pub struct AsrSource {
     pub(super) train: Transcribed,
     pub(super) words: Arc<Words>,
-    speed: SpeedPerturb,
+    respoken: Respoken,
     vocal_tract: VocalTract,
     masks: SpecAugment,
     /// Share of decoder inputs that are replaced, and by ids below what.
     noise: (f64, u32),
     position_shift: bool,
-    /// Share of utterances that are spliced.
-    splice: Option<(f64, Splicer)>,
     /// Micro-batches before the decoder joins.
     ctc_only: u64,
     seed: u64,
@@ -141,14 +140,9 @@ impl AsrSource {
         recipe: &Recipe,
     ) -> anyhow::Result<Self> {
         let augment = &recipe.augment;
-        let splice = match augment.splice > 0.0 {
-            true => Some((augment.splice, Splicer::new(&train.utterances, &train.texts)?)),
-            false => None,
-        };
         Ok(Self {
-            splice,
             position_shift: augment.position_shift,
-            speed: SpeedPerturb { factors: augment.speed.clone() },
+            respoken: Respoken::new(recipe, &train.utterances, &train.texts, SPLICE_STREAM)?,
             vocal_tract: VocalTract { max_warp: augment.vocal_tract },
             masks: SpecAugment {
                 n_freq_masks: augment.freq_masks,
@@ -198,20 +192,15 @@ impl AsrSource {
 impl AsrSource {
     /// Sound and transcript of a training utterance under draw number `draw`.
     fn example(&self, item: usize, draw: u64) -> anyhow::Result<(Features, Spelled)> {
-        let speed = self.speed.factor(self.seed, draw);
-        if let Some((share, splicer)) = &self.splice {
-            let mut rng = Philox::new(self.seed, SPLICE_STREAM | draw);
-            if f64::from(rng.uniform()) < *share
-                && let Some((stretches, text)) = splicer.splice(item, &mut rng)
-            {
-                let features_of = |item| self.train.features.get(item, speed);
-                let features = join_features(&stretches, speed, features_of)?;
-                let spelled = self.words.spell(&text)?;
-                let fits = spelled.labels.len() <= self.words.longest
-                    && features.n_frames <= self.words.most_frames;
-                if fits {
-                    return Ok((features, spelled));
-                }
+        let speed = self.respoken.speed(draw);
+        if let Some((stretches, text)) = self.respoken.splice(item, draw) {
+            let features_of = |item| self.train.features.get(item, speed);
+            let features = join_features(&stretches, speed, features_of)?;
+            let spelled = self.words.spell(&text)?;
+            let fits = spelled.labels.len() <= self.words.longest
+                && features.n_frames <= self.words.most_frames;
+            if fits {
+                return Ok((features, spelled));
             }
         }
         let clean = self.train.features.get(item, speed)?;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use audio_frontend::SpeedPerturb;
 use model_zoo::ctc::CtcVocabulary;
 use model_zoo::hubert::{HubertConfig, Preprocessor};
-use tensor_core::{Device, Philox, Tensor};
+use tensor_core::{Device, Tensor};
 
 use crate::dataset::audio::SAMPLE_RATE;
-use crate::dataset::splice::{Splicer, join_samples};
+use crate::dataset::respoken::Respoken;
+use crate::dataset::splice::join_samples;
 use crate::dataset::store::SampleStore;
 use crate::dataset::text::text_of;
 use crate::manifest::Utterance;
@@ -86,10 +86,7 @@ pub struct CtcBatch {
 pub struct CtcSource {
     pub(super) train: Spoken,
     pub(super) notation: Arc<Notation>,
-    speed: SpeedPerturb,
-    /// Share of utterances that are spliced.
-    splice: Option<(f64, Splicer)>,
-    seed: u64,
+    respoken: Respoken,
 }
 
 impl CtcSource {
@@ -103,13 +100,8 @@ impl CtcSource {
         notation: Arc<Notation>,
         recipe: &Recipe,
     ) -> anyhow::Result<Self> {
-        let augment = &recipe.augment;
-        let splice = match augment.splice > 0.0 {
-            true => Some((augment.splice, Splicer::new(&train.utterances, &train.texts)?)),
-            false => None,
-        };
-        let speed = SpeedPerturb { factors: augment.speed.clone() };
-        Ok(Self { train, notation, speed, splice, seed: recipe.seed })
+        let respoken = Respoken::new(recipe, &train.utterances, &train.texts, SPLICE_STREAM)?;
+        Ok(Self { train, notation, respoken })
     }
 
     /// Clips with their labels as a batch.
@@ -125,19 +117,14 @@ impl CtcSource {
 
     /// Sound and labels of a training utterance under draw number `draw`.
     fn example(&self, item: usize, draw: u64) -> anyhow::Result<(Arc<Vec<f32>>, Vec<u32>)> {
-        let speed = self.speed.factor(self.seed, draw);
+        let speed = self.respoken.speed(draw);
         let samples_of = |item| self.train.samples.get(item, speed);
-        if let Some((share, splicer)) = &self.splice {
-            let mut rng = Philox::new(self.seed, SPLICE_STREAM | draw);
-            if f64::from(rng.uniform()) < *share
-                && let Some((stretches, text)) = splicer.splice(item, &mut rng)
-            {
-                let samples = join_samples(&stretches, speed, samples_of)?;
-                let labels = self.notation.spell(&text)?;
-                // Words that end too close to each other may leave too little sound.
-                if self.notation.config.frame_length(samples.len()) >= labels.len().max(1) {
-                    return Ok((Arc::new(samples), labels));
-                }
+        if let Some((stretches, text)) = self.respoken.splice(item, draw) {
+            let samples = join_samples(&stretches, speed, samples_of)?;
+            let labels = self.notation.spell(&text)?;
+            // Words that end too close to each other may leave too little sound.
+            if self.notation.config.frame_length(samples.len()) >= labels.len().max(1) {
+                return Ok((Arc::new(samples), labels));
             }
         }
         Ok((samples_of(item)?, self.train.labels[item].clone()))

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use model_zoo::LoadOptions;
 use model_zoo::hubert::HubertCtc;
-use model_zoo::llama::Llama;
+use model_zoo::llama::{Llama, LlamaInput, PaddingSide};
+use model_zoo::lora::LoraConfig;
+use model_zoo::{LoadOptions, WeightForm};
 use serde_json::Value;
-use tensor_core::Philox;
+use tensor_core::{Context, DType, Device, Philox};
 
 use crate::folder::{assert_same_files, read_json};
-use crate::program::succeed;
+use crate::program::{fail, succeed};
 use crate::world::World;
 
 /// Signals that may come after the end of a run; more, and runs are too short for this machine.
@@ -140,6 +141,55 @@ fn a_language_model_resumes_to_the_same_bytes_and_learns() {
     assert!(loss("template_1") < 0.8 * 280_f64.ln() && loss("template_2") < 0.8 * 280_f64.ln());
     assert!(summary["test"]["template_1"]["exact"].is_null(), "it has no answer");
     assert!(summary["test"]["template_2"]["exact"].as_f64().is_some());
+}
+
+#[test]
+fn an_adapter_resumes_to_the_same_bytes_and_leaves_its_base_as_it_was() {
+    let world = World::new();
+    let recipe = world.lora_recipe();
+    let base = world.path("base");
+    let before = fs::read(base.join("model.safetensors")).unwrap();
+    check(&world, &recipe, "", 5);
+    assert!(fs::read(base.join("model.safetensors")).unwrap() == before);
+    assert_same_files(&world.path("broken-1/merged"), &world.path("whole/merged"));
+    let summary = read_json(&world.path("whole/summary.json"));
+    // Of two layers: 3 (16 + 16) at q_proj, 3 (16 + 8) at v_proj, 3 (16 + 32) at each of the others.
+    assert_eq!(summary["parameters"], 2 * 3 * (32 + 24 + 48 + 48));
+    let metrics = fs::read_to_string(world.path("whole/metrics.jsonl")).unwrap();
+    let dev: Vec<f64> = metrics
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["dev.loss"].as_f64())
+        .collect();
+    assert!(dev.len() == 3 && dev[2] < dev[0], "it learns: {dev:?}");
+
+    // The folder that PEFT reads, on the base as it is stored, and the merged one compute the same
+    // but for the rounding of merged weights to bf16.
+    let adapter = world.path("whole/model");
+    let config = LoraConfig::open(&adapter).unwrap();
+    assert_eq!(config.base_model_name_or_path.as_deref(), Some("base"));
+    let options = LoadOptions { weights: WeightForm::AsStored, ..LoadOptions::default() };
+    let (model, lora) = Llama::open_with_lora(&base, options, &config).unwrap();
+    let input = LlamaInput::from_ids(&[vec![5, 6, 7]], PaddingSide::Left, Device::Cpu).unwrap();
+    let logits = |model: &Llama| {
+        let state = model.forward(&Context::eval(), &input).unwrap().last_hidden_state;
+        model.logits(&Context::eval(), &state).unwrap().to_vec::<f32>().unwrap()
+    };
+    let difference = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(a - b).abs()).fold(0.0, f64::max)
+    };
+    let fresh = logits(&model);
+    lora.load(&adapter).unwrap();
+    let adapted = logits(&model);
+    let merged = Llama::open(&world.path("whole/merged"), LoadOptions::default()).unwrap();
+    let moved = difference(&adapted, &fresh);
+    assert!(difference(&adapted, &logits(&merged)) < 0.05 * moved, "{moved}");
+
+    // Beside other weights the adapter means nothing.
+    world.save_llama("base", 7, DType::BF16);
+    let resume = ["train", &recipe, "--quiet", "--out", "whole", "--resume"];
+    let message = fail(&mut world.command(&resume));
+    assert!(message.contains("model.dir: weights are fnv1a64:"), "{message}");
+    assert!(message.contains("as at the checkpoint (hint: an adapter goes on"), "{message}");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::process::Command;
 use model_zoo::Builder;
 use model_zoo::bert::{BertConfig, MaskedLm};
 use model_zoo::ctc::CtcVocabulary;
+use model_zoo::hubert::{HubertConfig, HubertCtc, Preprocessor};
+use model_zoo::llama::{Llama, LlamaConfig};
 use model_zoo::whisper::{Whisper, WhisperConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -94,6 +96,24 @@ impl World {
         self.copy("bert/tokenizer.json", &format!("{name}/tokenizer.json"));
     }
 
+    /// A LLaMA folder with random weights, made without the program.
+    pub fn save_llama(&self, name: &str, seed: u64, dtype: DType) {
+        let config = LlamaConfig::open(&self.path("llama")).unwrap();
+        let root = Builder::random(seed, DType::F32, Device::Cpu);
+        let model = Llama::new(&root, &config).unwrap();
+        model.save_hf_folder(&self.path(name), Some(dtype)).unwrap();
+        self.copy("llama/tokenizer.json", &format!("{name}/tokenizer.json"));
+    }
+
+    /// A HuBERT folder with random weights, made without the program.
+    pub fn save_hubert(&self, name: &str, seed: u64) {
+        let config = HubertConfig::open(&self.path("hubert")).unwrap();
+        let root = Builder::random(seed, DType::F32, Device::Cpu);
+        HubertCtc::new(&root, &config).unwrap().save_hf_folder(&self.path(name), None).unwrap();
+        Preprocessor::default().save(&self.path(name)).unwrap();
+        self.copy("hubert/vocab.json", &format!("{name}/vocab.json"));
+    }
+
     /// A recipe file of speech recognition from scratch; returns its path.
     pub fn asr_recipe(&self) -> String {
         self.recipe(
@@ -153,6 +173,25 @@ impl World {
             max_new_tokens = 4
         ",
         )
+    }
+
+    /// A recipe file of an adapter beside a language model in halves; returns its path.
+    pub fn lora_recipe(&self) -> String {
+        self.save_llama("base", 6, DType::BF16);
+        let text = fs::read_to_string(self.lm_recipe()).unwrap();
+        let text = text.replace("[model]", "[model]\ndir = \"base\"");
+        let lora = "
+            [lora]
+            r = 3
+            lora_alpha = 6.0
+            lora_dropout = 0.1
+            target_modules = [\"q_proj\", \"v_proj\", \"mlp.up_proj\", \"down_proj\"]
+            [output]
+            merge = true
+        ";
+        let path = self.path("lora.toml");
+        fs::write(&path, text + lora).unwrap();
+        path.display().to_string()
     }
 
     /// A recipe file of teaching with a memory bank; returns its path.

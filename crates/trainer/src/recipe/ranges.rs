@@ -24,6 +24,7 @@ pub fn violations(recipe: &Recipe) -> Vec<Violation> {
     check_optim(recipe, &mut checks);
     check_schedule(recipe, &mut checks);
     check_loop(recipe, &mut checks);
+    check_lora(recipe, &mut checks);
     checks.broken
 }
 
@@ -166,5 +167,35 @@ fn check_loop(recipe: &Recipe, checks: &mut Checks) {
         recipe.task != Task::Lm || !recipe.lm.templates.is_empty(),
         "[]",
         "at least one template for the task lm (hint: [\"{text}\"])",
+    );
+}
+
+fn check_lora(recipe: &Recipe, checks: &mut Checks) {
+    let lora = &recipe.lora;
+    let is_on = lora.r > 0;
+    checks.require(
+        "lora.r",
+        !is_on || (recipe.task == Task::Lm && !recipe.model.dir.is_empty()),
+        lora.r,
+        "0 but for the task lm with a model.dir, beside whose weights an adapter is trained",
+    );
+    checks.require(
+        "lora.lora_alpha",
+        lora.lora_alpha.is_finite(),
+        lora.lora_alpha,
+        "a finite number",
+    );
+    checks.below_one("lora.lora_dropout", lora.lora_dropout);
+    checks.require(
+        "lora.target_modules",
+        !is_on || !lora.target_modules.is_empty(),
+        "[]",
+        "names of linear layers (hint: [\"q_proj\", \"v_proj\"])",
+    );
+    checks.require(
+        "output.merge",
+        !recipe.output.merge || is_on,
+        true,
+        "false where lora.r is 0: there is no adapter to merge",
     );
 }

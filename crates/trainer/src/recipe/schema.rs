@@ -11,6 +11,7 @@ mod choice;
 mod data;
 mod finetune;
 mod lm;
+mod lora;
 mod loss;
 mod model;
 mod optim;
@@ -22,6 +23,7 @@ use self::choice::choice;
 pub use self::data::{Augment, Batch, Data};
 pub use self::finetune::{Finetune, FinetuneKind};
 pub use self::lm::Lm;
+pub use self::lora::Lora;
 pub use self::loss::{Crd, Loss, Objective};
 pub use self::model::{Model, Pool, Teacher, TeacherLayer};
 pub use self::optim::{Optim, Schedule, ScheduleKind};
@@ -63,6 +65,8 @@ pub struct Recipe {
     pub finetune: Finetune,
     /// Documents of a language model.
     pub lm: Lm,
+    /// An adapter beside frozen weights.
+    pub lora: Lora,
     /// Where a run is written.
     pub output: Output,
 }
@@ -86,6 +90,7 @@ impl Default for Recipe {
             eval: Eval::default(),
             finetune: Finetune::default(),
             lm: Lm::default(),
+            lora: Lora::default(),
             output: Output::default(),
         }
     }

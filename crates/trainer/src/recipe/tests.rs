@@ -130,6 +130,24 @@ fn values_out_of_range_are_refused_where_they_were_written() {
             vec![],
             "r.toml:2: data.min_duration_s is 40, expected less than data.max_duration_s = 30",
         ),
+        (
+            "[lora]\nr = 8",
+            vec!["task=lm", "lm.templates=['{text}']"],
+            "r.toml:2: lora.r is 8, expected 0 but for the task lm with a model.dir, beside whose \
+             weights an adapter is trained",
+        ),
+        (
+            "[lora]\nr = 8\ntarget_modules = []",
+            vec!["task=lm", "lm.templates=['{text}']", "model.dir=base"],
+            "r.toml:3: lora.target_modules is [], expected names of linear layers (hint: \
+             [\"q_proj\", \"v_proj\"])",
+        ),
+        (
+            "",
+            vec!["output.merge=true"],
+            "--set: output.merge is true, expected false where lora.r is 0: there is no adapter to \
+             merge",
+        ),
     ] {
         assert_eq!(message(text, &sets), expected);
     }

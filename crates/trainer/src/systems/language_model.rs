@@ -16,6 +16,9 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     let Some(trained) = experiment.train_one(&mut task)? else { return Ok(Ending::Stopped) };
     task.export(&dir.join("model"))?;
     let test = test_scores(&task, recipe)?;
+    if recipe.output.merge {
+        task.export_merged(&dir.join("merged"))?;
+    }
     let templates = recipe.lm.templates.iter().enumerate();
     let findings = Findings {
         subtitle: "language model",

@@ -101,11 +101,13 @@ pub struct Output {
     pub dir: String,
     /// Number format of the exported model folder; checkpoints are always f32.
     pub weights: Weights,
+    /// Also write `merged`, a Hugging Face folder of the model with its adapter added to it.
+    pub merge: bool,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Self { dir: String::new(), weights: Weights::F32 }
+        Self { dir: String::new(), weights: Weights::F32, merge: false }
     }
 }
 
@@ -122,7 +124,7 @@ choice! {
 choice! {
     /// Number format of exported weights.
     Weights {
-        /// As trained.
+        /// As trained; weights that an adapter was merged into, as they were stored.
         F32 = "f32",
         /// Half the size; rounds to 11 significant bits.
         F16 = "f16",

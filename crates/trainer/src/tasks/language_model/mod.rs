@@ -1,22 +1,25 @@
 //! A language model on documents made of manifest lines.
 
+mod learner;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use model_zoo::decoding::{GenerateOptions, Strategy};
-use model_zoo::llama::{Llama, LlamaConfig, LlamaInput, LlamaTokens, PaddingSide};
-use model_zoo::{Builder, LoadOptions, Parameters, Tokenizer};
-use tensor_core::{Context, CrossEntropyOptions, DType, Device, Tensor, cross_entropy};
+use model_zoo::llama::{LlamaInput, LlamaTokens, PaddingSide};
+use model_zoo::{Parameters, Tokenizer};
+use tensor_core::{Context, CrossEntropyOptions, Device, Tensor, cross_entropy};
 
+use self::learner::Learner;
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::template::Template;
 use crate::dataset::text::open_tokenizer;
-use crate::dataset::{batch_options, export_dtype, training_utterances};
+use crate::dataset::{batch_options, training_utterances};
 use crate::losses::IGNORED;
 use crate::manifest::{Utterance, read_all};
-use crate::recipe::{Recipe, resolve_path};
+use crate::recipe::Recipe;
 
 /// A document in tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,9 +146,9 @@ pub struct TemplateScore {
     pub exact: Option<f64>,
 }
 
-/// Trains [`Llama`] to write documents.
+/// Trains a LLaMA, or an adapter beside one, to write documents.
 pub struct LmTask {
-    model: Llama,
+    learner: Learner,
     writer: Writer,
     source: Arc<LmSource>,
     plan: Arc<BatchPlan>,
@@ -162,7 +165,8 @@ impl LmTask {
     /// line.
     pub fn new(recipe: &Recipe) -> anyhow::Result<Self> {
         let (tokenizer, _) = open_tokenizer(&recipe.model)?;
-        let model = open_model(recipe)?;
+        let learner = Learner::open(recipe)?;
+        let model = &learner.model;
         tokenizer.expect_within(model.config.vocab_size)?;
         let templates = &recipe.lm.templates;
         let writer = Writer {
@@ -186,12 +190,19 @@ impl LmTask {
             train.iter().map(|document| Length { seconds: 0.0, tokens: document.ids.len() });
         let plan = BatchPlan::new(lengths.collect(), batch_options(recipe), recipe.seed)?;
         let source = Arc::new(LmSource { train });
-        Ok(Self { model, writer, source, plan: Arc::new(plan), dev, recipe: recipe.clone() })
+        Ok(Self { learner, writer, source, plan: Arc::new(plan), dev, recipe: recipe.clone() })
     }
 
-    /// Writes a Hugging Face folder with the model and its tokenizer.
+    /// Writes what was trained, a Hugging Face folder or an adapter's, and the tokenizer.
     pub fn export(&self, dir: &Path) -> anyhow::Result<()> {
-        self.model.save_hf_folder(dir, export_dtype(&self.recipe))?;
+        self.learner.save(dir, &self.recipe)?;
+        Ok(self.writer.tokenizer.save(dir)?)
+    }
+
+    /// Adds the adapter to the weights beside it and writes the Hugging Face folder of both. What
+    /// the task computes from then on is rounded to the dtype of these weights.
+    pub fn export_merged(&self, dir: &Path) -> anyhow::Result<()> {
+        self.learner.save_merged(dir, &self.recipe)?;
         Ok(self.writer.tokenizer.save(dir)?)
     }
 
@@ -211,8 +222,9 @@ impl LmTask {
 
     fn forward(&self, ctx: &Context, batch: &LmBatch) -> anyhow::Result<Tensor> {
         let input = LlamaInput::new(LlamaTokens::InputIds(batch.input_ids.clone()));
-        let output = self.model.forward(ctx, &input)?;
-        let logits = self.model.logits(ctx, &output.last_hidden_state)?;
+        let model = &self.learner.model;
+        let output = model.forward(ctx, &input)?;
+        let logits = model.logits(ctx, &output.last_hidden_state)?;
         let options = CrossEntropyOptions { ignore_index: IGNORED, ..Default::default() };
         Ok(cross_entropy(&logits.flatten(0, 1)?, &batch.labels, options)?)
     }
@@ -250,9 +262,10 @@ impl LmTask {
         let options = GenerateOptions {
             strategy: Strategy::Greedy,
             max_new_tokens: self.recipe.eval.max_new_tokens,
-            eos_token_ids: self.model.generation.eos_token_ids().to_vec(),
+            eos_token_ids: self.learner.model.generation.eos_token_ids().to_vec(),
         };
-        self.model
+        self.learner
+            .model
             .generate(&Context::eval(), &prompts, &[], &options)?
             .iter()
             .map(|found| {
@@ -275,7 +288,18 @@ impl Task for LmTask {
     }
 
     fn parameters(&self) -> &Parameters {
-        self.model.parameters()
+        self.learner.parameters()
+    }
+
+    fn buffers(&self) -> anyhow::Result<Vec<(String, Tensor)>> {
+        self.learner.buffers()
+    }
+
+    fn load_buffers(
+        &mut self,
+        read: &dyn Fn(&str) -> tensor_core::Result<Tensor>,
+    ) -> anyhow::Result<()> {
+        self.learner.check_buffers(read)
     }
 
     fn loss(&mut self, ctx: &Context, batch: &LmBatch) -> anyhow::Result<Vec<LossPart>> {
@@ -301,17 +325,6 @@ fn by_length<'a>(documents: &[&'a Document]) -> Vec<&'a Document> {
     let mut sorted = documents.to_vec();
     sorted.sort_by_key(|document| document.ids.len());
     sorted
-}
-
-fn open_model(recipe: &Recipe) -> anyhow::Result<Llama> {
-    let mut model = if recipe.model.dir.is_empty() {
-        let config = LlamaConfig::open(&resolve_path(&recipe.model.config))?;
-        Llama::new(&Builder::random(recipe.seed, DType::F32, Device::Cpu), &config)?
-    } else {
-        Llama::open(&resolve_path(&recipe.model.dir), LoadOptions::default())?
-    };
-    model.set_gradient_checkpointing(recipe.train.grad_checkpoint);
-    Ok(model)
 }
 
 #[cfg(test)]

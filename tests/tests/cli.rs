@@ -4,6 +4,7 @@ use std::fs;
 
 use audio_frontend::LogMel;
 use model_zoo::bert::{Bert, BertInput};
+use model_zoo::hubert::{Hubert, HubertInput, Preprocessor};
 use model_zoo::llama::{Llama, LlamaConfig, LlamaInput, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
 use model_zoo::{Builder, LoadOptions, Tokenizer};
@@ -233,6 +234,58 @@ fn encode_writes_what_llama_computes() {
     assert_same(&file.tensor("attention_mask").unwrap(), &input.attention_mask.unwrap(), "mask");
     let lengths: Vec<i64> = file.tensor("lengths").unwrap().to_vec().unwrap();
     assert_eq!(lengths, [6, 3], "the longer text is cut to what the model can read");
+}
+
+#[test]
+fn encode_writes_what_hubert_computes() {
+    let world = World::new();
+    world.save_hubert("speech", 7);
+    let args = ["encode", "--model", "speech", "--layers", "all", "--output", "out.safetensors"];
+    succeed(world.command(&args).args(["--input", "manifest.jsonl#split=test"]));
+    let file = SafeTensors::open(world.path("out.safetensors")).unwrap();
+    let mut names = file.names();
+    names.sort();
+    let expected =
+        ["hidden_states.0", "hidden_states.1", "hidden_states.2", "last_hidden_state", "lengths"];
+    assert_eq!(names, expected);
+    let dir = world.path("speech");
+    let model = Hubert::open(&dir, LoadOptions::default()).unwrap();
+    let preprocessor = Preprocessor::open(&dir).unwrap();
+    let lengths: Vec<i64> = file.tensor("lengths").unwrap().to_vec().unwrap();
+    assert_eq!(lengths.len(), 6);
+    for (item, &length) in lengths.iter().enumerate() {
+        let path = world.path(&format!("audio/u{:02}.wav", 5 * item + 4));
+        let samples = audio_frontend::load(&path, &Default::default()).unwrap().samples;
+        assert_eq!(length as usize, model.config.frame_length(samples.len()));
+        let (values, sample_lengths) = preprocessor.batch(&[samples], Device::Cpu).unwrap();
+        let input = HubertInput {
+            output_hidden_states: true,
+            ..HubertInput::with_lengths(&values, &sample_lengths)
+        };
+        let output = model.forward(&Context::eval(), &input).unwrap();
+        let states = output.hidden_states.iter().enumerate();
+        let last = ("last_hidden_state".to_owned(), &output.last_hidden_state);
+        for (name, states) in states.map(|(k, s)| (format!("hidden_states.{k}"), s)).chain([last]) {
+            let written = file.tensor(&name).unwrap().narrow(0, item, 1).unwrap();
+            let rest = written.dim(1).unwrap() - length as usize;
+            let padding = written.narrow(1, length as usize, rest).unwrap().to_vec_f64().unwrap();
+            assert!(padding.iter().all(|&value| value == 0.0), "{name}");
+            assert_same(&written.narrow(1, 0, length as usize).unwrap(), states, &name);
+        }
+    }
+    for (args, said) in [
+        (
+            &["--text", "red"][..],
+            "speech: folder holds a speech model, which hears sound; --text is for",
+        ),
+        (&["--input", "audio/u04.wav", "--features"], "--features is for Whisper"),
+        (&["--input", "audio/u04.wav", "--layers", "3"], "--layers: `3`, expected `last`, `all`"),
+        (&[], "--input: expected a sound file or a manifest"),
+    ] {
+        let mut command = world.command(&["encode", "--model", "speech", "--output", "e"]);
+        let message = fail(command.args(args));
+        assert!(message.contains(said), "{message}");
+    }
 }
 
 #[test]

@@ -58,12 +58,13 @@ fn options_that_cannot_be_served_are_refused_with_a_hint() {
     let (long, clips) = (long.to_str().unwrap(), [clip(0), clip(1)]);
     let out = folder.path().join("out").display().to_string();
     for (args, said) in [
-        (&[long][..], "the model's window 10.0 s (hint: --chunked SECONDS hears it in chunks)"),
+        (&[long][..], "10.0 s, the model's window (hint: --chunked SECONDS hears it in chunks)"),
         (
             &[&clips[0], "--n-best", "3"],
             "--n-best is 3, expected at most 1 (hint: --beam 3 or more)",
         ),
         (&[long, "--n-best", "2", "--beam", "2", "--vad"], "hypotheses of several windows"),
+        (&[&clips[0], "--beam", "0"], "--beam is 0, expected at least 1"),
         (&[&clips[0], &clips[1], "--format", "vtt"], "2 recordings cannot share one (hint: --out"),
         (
             &[&clips[0], &clips[0], "--format", "txt", "--out", &out],
@@ -78,7 +79,12 @@ fn options_that_cannot_be_served_are_refused_with_a_hint() {
     let mut bert = Command::new(program());
     bert.current_dir(root()).args(["transcribe", "--model", "assets/nano-bert", &clips[0]]);
     let message = fail(&mut bert);
-    assert!(message.contains("folder holds a Bert model, expected Whisper (hint: "), "{message}");
+    assert!(
+        message.contains(
+            "folder holds a BERT model, expected Whisper (hint: `encode` takes this one)"
+        ),
+        "{message}"
+    );
 }
 
 #[test]
@@ -150,13 +156,81 @@ fn chunks_together_give_the_text_of_chunks_alone() {
     assert_eq!(chunked("3"), alone);
 }
 
-#[test]
-fn whisper_tiny_writes_subtitles_of_an_address() {
+/// The folder of real models and sound.
+fn data(test: &str) -> Option<PathBuf> {
     let data = std::env::var_os("CONSONANCE_DATA").map(PathBuf::from);
-    let Some(data) = data.filter(|dir| dir.join("models/whisper-tiny").is_dir()) else {
-        eprintln!("skipped whisper_tiny_writes_subtitles_of_an_address: set CONSONANCE_DATA");
+    let found = data.filter(|dir| dir.join("models/whisper-tiny").is_dir());
+    if found.is_none() {
+        eprintln!("skipped {test}: set CONSONANCE_DATA");
+    }
+    found
+}
+
+/// A number of a JSON object.
+fn number(of: &Value, key: &str) -> f64 {
+    of[key].as_f64().unwrap()
+}
+
+/// Words of all segments, in order.
+fn words(json: &Value) -> Vec<&Value> {
+    let segments = json["segments"].as_array().unwrap().iter();
+    segments.flat_map(|segment| segment["words"].as_array().unwrap()).collect()
+}
+
+#[test]
+fn whisper_tiny_tells_when_words_of_chunks_and_of_each_hypothesis_are_said() {
+    let Some(data) =
+        data("whisper_tiny_tells_when_words_of_chunks_and_of_each_hypothesis_are_said")
+    else {
         return;
     };
+    let address = data.join("golden/jfk_16k.flac");
+    let transcribe = |path: &Path, args: &[&str]| -> Value {
+        let mut command = Command::new(program());
+        command.arg("transcribe").arg("--model").arg(data.join("models/whisper-tiny"));
+        let output = succeed(command.arg(path).args(["--format", "json"]).args(args));
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    // Twice the address, in chunks that cut it: each word has its time once.
+    let folder = tempfile::tempdir().unwrap();
+    let samples = audio_frontend::load(&address, &Default::default()).unwrap().samples;
+    let twice = folder.path().join("twice.wav");
+    fs::write(&twice, wav(&[&samples[..], &samples].concat())).unwrap();
+    let length = samples.len() as f64 / f64::from(SAMPLE_RATE);
+    let alone = transcribe(&address, &["--word-timestamps"]);
+    let chunked = transcribe(&twice, &["--word-timestamps", "--chunked", "18"]);
+    let (alone, chunked) = (words(&alone), words(&chunked));
+    assert_eq!((alone.len(), chunked.len()), (22, 44));
+    assert!(chunked.is_sorted_by(|a, b| number(a, "end") <= number(b, "start") + 1e-9));
+    let near = |k: usize, offset: f64| {
+        let (found, expected) = (number(chunked[k], "end"), number(alone[k % 22], "end") + offset);
+        assert!((found - expected).abs() < 0.5, "word {k}: {found}, expected {expected}");
+    };
+    (0..22).for_each(|k| near(k, 0.0));
+    (22..44).for_each(|k| near(k, length));
+
+    // Each hypothesis of a clip has its own segments and words.
+    let args = ["--beam", "3", "--n-best", "3", "--word-timestamps"];
+    let heard = transcribe(&address, &args);
+    let n_best = heard["n_best"].as_array().unwrap();
+    assert_eq!(n_best.len(), 3);
+    for one in n_best {
+        let said: String = words(one).iter().map(|word| word["word"].as_str().unwrap()).collect();
+        assert_eq!(said.trim(), one["text"].as_str().unwrap());
+        assert!(words(one).iter().all(|word| number(word, "end") <= length + 0.1));
+    }
+    assert_eq!(words(&n_best[0]).len(), words(&heard).len());
+    let mut command = Command::new(program());
+    command.arg("transcribe").arg("--model").arg(data.join("models/whisper-tiny"));
+    let long = [&samples[..], &samples, &samples].concat();
+    fs::write(&twice, wav(&long)).unwrap();
+    let message = fail(command.arg(&twice).args(args));
+    assert!(message.contains("expected at most 30.0 s, the model's window (hint: hypotheses of"));
+}
+
+#[test]
+fn whisper_tiny_writes_subtitles_of_an_address() {
+    let Some(data) = data("whisper_tiny_writes_subtitles_of_an_address") else { return };
     let transcribe = |args: &[&str]| {
         let mut command = Command::new(program());
         command.arg("transcribe").arg("--model").arg(data.join("models/whisper-tiny"));
@@ -165,19 +239,13 @@ fn whisper_tiny_writes_subtitles_of_an_address() {
     let srt = transcribe(&["--format", "srt", "--beam", "5"]);
     let cues: Vec<&str> = srt.trim_end().split("\n\n").collect();
     assert!(cues[0].starts_with("1\n00:00:00,"), "{srt}");
-    let words: String = cues.iter().filter_map(|cue| cue.split('\n').nth(2)).collect();
-    assert!(words.starts_with("And so my fellow Americans"), "{srt}");
-    assert!(words.contains("what you can do for your country"), "{srt}");
+    let said: String = cues.iter().filter_map(|cue| cue.split('\n').nth(2)).collect();
+    assert!(said.starts_with("And so my fellow Americans"), "{srt}");
+    assert!(said.contains("what you can do for your country"), "{srt}");
 
     let json: Value =
         serde_json::from_str(&transcribe(&["--format", "json", "--word-timestamps"])).unwrap();
-    let words: Vec<&Value> = json["segments"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|segment| segment["words"].as_array().unwrap())
-        .collect();
+    let words = words(&json);
     assert_eq!(words.len(), 22, "{json}");
-    let time = |word: &Value, key: &str| word[key].as_f64().unwrap();
-    assert!(words.is_sorted_by(|a, b| time(a, "end") <= time(b, "start") + 1e-9), "{json}");
+    assert!(words.is_sorted_by(|a, b| number(a, "end") <= number(b, "start") + 1e-9), "{json}");
 }

@@ -42,7 +42,9 @@ impl ModelKind {
                 let found = found.map_or_else(|| "absent".to_owned(), |name| format!("`{name}`"));
                 let known = "`whisper`, `bert`, `llama`, `hubert`, `wav2vec2`";
                 let detail = format!("model_type is {found}, expected one of {known}");
-                Err(ZooError::config(dir.join("config.json").display().to_string(), detail))
+                let hint = "is this the folder you mean";
+                let place = dir.join("config.json").display().to_string();
+                Err(ZooError::config(place, detail).hint(hint))
             }
         }
     }

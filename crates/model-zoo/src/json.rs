@@ -12,8 +12,14 @@ use crate::error::{ErrorKind, Result, ZooError};
 /// Parses `path`; the error names the file, the line and the column.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| ZooError::io(path, e))?;
-    serde_json::from_str(&text)
-        .map_err(|e| ZooError::new(ErrorKind::Config, path.display().to_string(), e.to_string()))
+    serde_json::from_str(&text).map_err(|e| {
+        let place = path.display().to_string();
+        match e.is_data() {
+            true => ZooError::config(place, e.to_string()),
+            false => ZooError::config(place, format!("is not JSON: {e}"))
+                .hint("was the file downloaded or copied as a whole"),
+        }
+    })
 }
 
 /// Writes `value` to `path`, indented by two spaces as `transformers` does; see [`replace`].

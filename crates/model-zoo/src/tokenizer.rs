@@ -40,7 +40,11 @@ impl Tokenizer {
     ///
     /// [`Tokenizer`](ErrorKind::Tokenizer) when it is malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| {
+            let detail = format!("not a tokenizer as the tokenizers library writes it: {e}");
+            ZooError::new(ErrorKind::Tokenizer, "tokenizer", detail)
+                .hint("was the file downloaded or copied as a whole")
+        })?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(failed)?;
         Ok(Self { inner })

@@ -16,6 +16,7 @@ pub mod interrupt;
 pub mod log;
 pub mod losses;
 pub mod manifest;
+mod model_folder;
 pub mod recipe;
 pub mod report;
 pub mod schedule;

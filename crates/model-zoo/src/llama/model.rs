@@ -110,7 +110,8 @@ impl Llama {
     /// `vocab_size`.
     pub fn open_tokenizer(&self, dir: &Path) -> Result<Tokenizer> {
         let tokenizer = Tokenizer::open(dir)?;
-        tokenizer.expect_within(self.config.vocab_size)?;
+        let place = dir.join("tokenizer.json").display().to_string();
+        tokenizer.expect_within(self.config.vocab_size).map_err(|e| e.at(place))?;
         Ok(tokenizer)
     }
 

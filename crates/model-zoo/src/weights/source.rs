@@ -108,8 +108,9 @@ fn open_shards(dir: &Path, index: &Path) -> Result<Vec<SafeTensors>> {
         }
         let path = dir.join(file);
         if !path.is_file() {
-            let detail = format!("shard `{file}` is listed but absent");
-            return Err(ZooError::new(ErrorKind::Io, place(), detail));
+            let detail = format!("shard `{file}` is listed but absent, expected beside the index");
+            let hint = "was all of the folder downloaded";
+            return Err(ZooError::new(ErrorKind::Io, place(), detail).hint(hint));
         }
         shards.push(SafeTensors::open(&path)?);
     }

@@ -51,6 +51,15 @@ impl EncoderOutput {
         let positions = self.last_hidden_state.shape()[1];
         length_mask(&self.lengths, positions, self.last_hidden_state.device())
     }
+
+    /// One item alone, without the hidden states of the layers.
+    pub(super) fn item(&self, item: usize) -> tensor_core::Result<Self> {
+        Ok(Self {
+            last_hidden_state: self.last_hidden_state.narrow(0, item, 1)?.contiguous()?,
+            hidden_states: Vec::new(),
+            lengths: vec![self.lengths[item]],
+        })
+    }
 }
 
 /// Whisper's speech encoder.

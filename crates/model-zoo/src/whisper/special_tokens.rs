@@ -42,8 +42,10 @@ impl SpecialTokens {
         let id = |name: &str| tokenizer.token_to_id(&format!("<|{name}|>"));
         let needed = |name: &str| {
             id(name).ok_or_else(|| {
-                let detail = format!("vocabulary has no `<|{name}|>`");
+                let detail =
+                    format!("vocabulary has no `<|{name}|>`, expected that of a Whisper model");
                 ZooError::new(ErrorKind::Tokenizer, "whisper", detail)
+                    .hint("does tokenizer.json belong to this folder")
             })
         };
         let (sot, eot, translate) =

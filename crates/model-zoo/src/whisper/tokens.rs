@@ -44,7 +44,8 @@ pub fn prompt_ids(tokenizer: &Tokenizer, prompt: Prompt<'_>) -> Result<Vec<u32>>
     let id = |name: &str| tokenizer.token_to_id(&format!("<|{name}|>"));
     let refuse = |detail: String| ZooError::new(ErrorKind::Tokenizer, "whisper prompt", detail);
     let Some(start) = id("startoftranscript") else {
-        return Err(refuse("vocabulary has no `<|startoftranscript|>`".into()));
+        let detail = "vocabulary has no `<|startoftranscript|>`, expected that of a Whisper model";
+        return Err(refuse(detail.into()).hint("does tokenizer.json belong to this folder"));
     };
     let quiet = if prompt.timestamps { None } else { id("notimestamps") };
     if start == ENGLISH_ONLY_START {
@@ -53,14 +54,19 @@ pub fn prompt_ids(tokenizer: &Tokenizer, prompt: Prompt<'_>) -> Result<Vec<u32>>
             return Err(refuse(format!(
                 "vocabulary is English-only, expected `en` and `transcribe`, got `{language}` \
                  and `{task}`"
-            )));
+            ))
+            .hint("a model whose name does not end in .en knows other languages"));
         }
         return Ok([Some(start), quiet].into_iter().flatten().collect());
     }
     let language = id(prompt.language);
     // Every multilingual vocabulary has English; without it there is no language to choose.
     if language.is_none() && id("en").is_some() {
-        return Err(refuse(format!("vocabulary has no language `<|{}|>`", prompt.language)));
+        let detail = format!(
+            "language is `{0}`, expected a code that the vocabulary has as `<|{0}|>`",
+            prompt.language
+        );
+        return Err(refuse(detail).hint("codes are those of ISO 639-1, such as `en` and `de`"));
     }
     Ok([Some(start), language, id(prompt.task), quiet].into_iter().flatten().collect())
 }

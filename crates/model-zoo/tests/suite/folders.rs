@@ -148,7 +148,14 @@ fn shards_give_what_one_file_gives() {
     std::fs::remove_file(dir.path().join(files[1])).unwrap();
     let open = || MaskedLm::open(dir.path(), LoadOptions::default()).unwrap_err();
     let place = format!("weights: {}", index.display());
-    assert_eq!(open().to_string(), format!("{place}: shard `{}` is listed but absent", files[1]));
+    assert_eq!(
+        open().to_string(),
+        format!(
+            "{place}: shard `{}` is listed but absent, expected beside the index (hint: was all of \
+             the folder downloaded)",
+            files[1]
+        )
+    );
     weight_map.insert("x".into(), Value::from("../elsewhere.safetensors"));
     write_index(&weight_map);
     let text = open().to_string();

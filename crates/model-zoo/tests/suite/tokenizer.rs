@@ -138,7 +138,8 @@ fn prompt_uses_the_tokens_that_exist() {
     let absent = Prompt { language: "xx", ..Prompt::default() };
     assert_eq!(
         prompt_ids(&multilingual, absent).unwrap_err().to_string(),
-        "whisper prompt: vocabulary has no language `<|xx|>`"
+        "whisper prompt: language is `xx`, expected a code that the vocabulary has as `<|xx|>` \
+         (hint: codes are those of ISO 639-1, such as `en` and `de`)"
     );
 
     let small = tokenizer(&["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]);
@@ -146,7 +147,8 @@ fn prompt_uses_the_tokens_that_exist() {
     let none = tokenizer(&["<|endoftext|>"]);
     assert_eq!(
         prompt_ids(&none, Prompt::default()).unwrap_err().to_string(),
-        "whisper prompt: vocabulary has no `<|startoftranscript|>`"
+        "whisper prompt: vocabulary has no `<|startoftranscript|>`, expected that of a Whisper \
+         model (hint: does tokenizer.json belong to this folder)"
     );
 }
 
@@ -171,6 +173,6 @@ fn published_english_only_models_are_told_neither_language_nor_task() {
     assert_eq!(
         prompt_ids(&english, german).unwrap_err().to_string(),
         "whisper prompt: vocabulary is English-only, expected `en` and `transcribe`, got `de` and \
-         `transcribe`"
+         `transcribe` (hint: a model whose name does not end in .en knows other languages)"
     );
 }

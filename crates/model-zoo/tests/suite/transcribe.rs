@@ -484,7 +484,8 @@ fn decode_options_that_contradict_each_other_are_refused() {
     );
     assert_eq!(
         refuse(DecodeOptions { language: Some("fr".into()), ..default() }),
-        "whisper prompt: vocabulary has no language `<|fr|>`"
+        "whisper prompt: language is `fr`, expected a code that the vocabulary has as `<|fr|>` \
+         (hint: codes are those of ISO 639-1, such as `en` and `de`)"
     );
     let transcriber = Transcriber::new(&model, &tokenizer, default()).unwrap();
     let memory = model.encode(&eval(), &EncoderInput::new(&noise(&[2, 5, 8], 1))).unwrap();

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use audio_frontend::LogMel;
+use model_zoo::ModelKind;
 use model_zoo::bert::{Bert, BertInput};
 use model_zoo::hubert::{Hubert, HubertInput, Preprocessor};
 use model_zoo::llama::{Llama, LlamaInput, LlamaTokens, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
-use model_zoo::{LoadOptions, ModelKind, Tokenizer};
 use tensor_core::{Context, DType, Device, Tensor, save_safetensors};
 
+use super::weights::Weights;
 use super::{audio_text, on_threads};
 use crate::dataset::audio::{SAMPLE_RATE, Window, load_samples};
+use crate::model_folder::open_tokenizer;
 
 /// Arguments of `encode`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +38,9 @@ pub(super) struct EncodeArgs {
     /// Write `input_features` too (Whisper).
     #[arg(long)]
     features: bool,
+    /// Form in which weights are kept.
+    #[arg(long, value_enum, default_value_t = Weights::F32)]
+    weights: Weights,
     /// CPU threads; 0 takes all cores.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -65,11 +70,13 @@ pub(super) fn run(args: &EncodeArgs) -> anyhow::Result<()> {
 fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     ensure!(
         args.texts.is_empty(),
-        "--text is for BERT and LLaMA, this is a Whisper folder (hint: --input)"
+        "{}: folder holds a Whisper model, which hears sound; --text is for BERT and LLaMA (hint: \
+         --input FILE)",
+        args.model.display()
     );
     let input = args.input.as_deref().context("--input: expected a sound file or a manifest")?;
     let utterances = audio_text::utterances(input)?;
-    let (config, encoder, _) = Whisper::open_encoder(&args.model, LoadOptions::default())?;
+    let (config, encoder, _) = Whisper::open_encoder(&args.model, args.weights.load_options())?;
     let window = Window::of_folder(&args.model, &config)?;
     let log_mel = LogMel::new(config.num_mel_bins);
     let chosen = Layers::parse(&args.layers, config.encoder_layers)?;
@@ -112,12 +119,14 @@ fn whisper(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
 fn hubert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     ensure!(
         args.texts.is_empty(),
-        "--text is for text models, this is a speech folder (hint: --input)"
+        "{}: folder holds a speech model, which hears sound; --text is for BERT and LLaMA (hint: \
+         --input FILE)",
+        args.model.display()
     );
     ensure!(!args.features, "--features is for Whisper, this model reads samples");
     let input = args.input.as_deref().context("--input: expected a sound file or a manifest")?;
     let utterances = audio_text::utterances(input)?;
-    let model = Hubert::open(&args.model, LoadOptions::default())?;
+    let model = Hubert::open(&args.model, args.weights.load_options())?;
     let preprocessor = Preprocessor::open(&args.model)?;
     let rate = preprocessor.sampling_rate;
     ensure!(rate == SAMPLE_RATE, "sampling_rate is {rate} Hz, expected {SAMPLE_RATE}");
@@ -157,7 +166,12 @@ fn texts(args: &EncodeArgs) -> anyhow::Result<Vec<String>> {
     let mut texts = args.texts.clone();
     if let Some(input) = &args.input {
         for utterance in audio_text::utterances(input)? {
-            ensure!(!utterance.text.is_empty(), "{}: no text to encode", utterance.place);
+            ensure!(
+                !utterance.text.is_empty(),
+                "{}: no text, expected one, which this text model encodes (hint: --text STRING, or \
+                 a manifest whose lines have a text)",
+                utterance.place
+            );
             texts.push(utterance.text);
         }
     }
@@ -167,8 +181,8 @@ fn texts(args: &EncodeArgs) -> anyhow::Result<Vec<String>> {
 
 fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     let texts = texts(args)?;
-    let model = Bert::open(&args.model, LoadOptions::default())?;
-    let tokenizer = Tokenizer::open(&args.model)?;
+    let model = Bert::open(&args.model, args.weights.load_options())?;
+    let tokenizer = open_tokenizer(&args.model, model.config.vocab_size)?;
     let pad_id = tokenizer.pad_id().context("tokenizer: no [PAD] token")?;
     let longest = model.config.max_position_embeddings;
     let rows = texts
@@ -184,7 +198,7 @@ fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
 
 fn llama(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     let texts = texts(args)?;
-    let model = Llama::open(&args.model, LoadOptions::default())?;
+    let model = Llama::open(&args.model, args.weights.load_options())?;
     let tokenizer = model.open_tokenizer(&args.model)?;
     let longest = model.config.longest_input();
     let rows = texts

@@ -7,6 +7,7 @@ mod eval;
 mod recipe;
 mod train;
 mod transcribe;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -29,7 +30,7 @@ enum Command {
     Train(train::TrainArgs),
     /// Score the models of a run folder again.
     Eval(eval::EvalArgs),
-    /// Write features and hidden states of a Whisper or BERT folder.
+    /// Write features and hidden states of any model folder.
     Encode(encode::EncodeArgs),
     /// Transcribe sound files or a manifest.
     Transcribe(Box<transcribe::TranscribeArgs>),

@@ -7,6 +7,7 @@ use anyhow::ensure;
 use model_zoo::whisper::DecodeOptions;
 use speech_metrics::{Normalizer, wer};
 
+use super::weights::Weights;
 use super::{audio_text, on_threads};
 use crate::log::ProgressMode;
 use crate::manifest::Utterance;
@@ -32,7 +33,7 @@ pub(super) struct TranscribeArgs {
     #[arg(long)]
     timestamps: bool,
     /// The same with times of words.
-    #[arg(long, conflicts_with = "chunked")]
+    #[arg(long)]
     word_timestamps: bool,
     /// What to write instead of JSON lines; srt, vtt and tsv have times.
     #[arg(long, value_enum)]
@@ -46,7 +47,8 @@ pub(super) struct TranscribeArgs {
     /// Beams at temperature 0; without it the likeliest token is taken.
     #[arg(long, alias = "beam-size", value_name = "N")]
     beam: Option<usize>,
-    /// Hypotheses to tell of each clip, with scores; at most the beams or samples.
+    /// Hypotheses to tell of each clip, with scores, and with times where these are asked for; at
+    /// most the beams or samples.
     #[arg(long, value_name = "N", default_value_t = 1)]
     n_best: usize,
     /// Finished beams to wait for, over the beams.
@@ -105,6 +107,9 @@ pub(super) struct TranscribeArgs {
     /// Clips or chunks decoded together; the text does not depend on it.
     #[arg(long, alias = "batch-items", value_name = "N", default_value_t = 8)]
     batch: usize,
+    /// Form in which weights are kept.
+    #[arg(long, value_enum, default_value_t = Weights::F32)]
+    weights: Weights,
     /// CPU threads; 0 takes all cores.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -130,7 +135,10 @@ impl TranscribeArgs {
     fn options(&self) -> anyhow::Result<Options> {
         let mode = match self.chunked {
             Some(seconds) => Mode::Chunks { seconds },
-            None if self.vad || self.has_times() => Mode::Windows { vad: self.vad },
+            // Hypotheses with times are those of one window.
+            None if self.vad || (self.has_times() && self.n_best <= 1) => {
+                Mode::Windows { vad: self.vad }
+            }
             None => Mode::Clips,
         };
         let defaults = DecodeOptions::default();
@@ -160,9 +168,10 @@ impl TranscribeArgs {
             seed: self.seed,
             ..defaults
         };
-        self.check_n_best(mode, &decode)?;
+        self.check_counts(mode, &decode)?;
         Ok(Options {
             model: self.model.clone(),
+            weights: self.weights.form(),
             decode,
             mode,
             n_best: self.n_best,
@@ -171,7 +180,15 @@ impl TranscribeArgs {
         })
     }
 
-    fn check_n_best(&self, mode: Mode, decode: &DecodeOptions) -> anyhow::Result<()> {
+    fn check_counts(&self, mode: Mode, decode: &DecodeOptions) -> anyhow::Result<()> {
+        for (name, value) in [
+            ("--beam", self.beam),
+            ("--best-of", self.best_of),
+            ("--n-best", Some(self.n_best)),
+            ("--max-new-tokens", Some(self.max_new_tokens)),
+        ] {
+            ensure!(value != Some(0), "{name} is 0, expected at least 1 (hint: leave it out)");
+        }
         let is_greedy = decode.temperature.first() == Some(&0.0);
         let most = if is_greedy { self.beam } else { self.best_of }.unwrap_or(1);
         ensure!(
@@ -182,7 +199,7 @@ impl TranscribeArgs {
         );
         ensure!(
             self.n_best <= 1 || mode == Mode::Clips,
-            "--n-best is {}, expected 1 with times, --vad and --chunked: hypotheses of several \
+            "--n-best is {}, expected 1 with --vad and --chunked: hypotheses of several \
              windows are not joined (hint: leave it out, or cut clips with offset and duration)",
             self.n_best
         );

@@ -91,7 +91,8 @@ impl Window {
         let longest = self.n_samples();
         if samples.len() > longest {
             bail!(
-                "clip has {:.1} s, the model's window {:.1} s (hint: cut it with offset and duration)",
+                "clip has {:.1} s, expected at most {:.1} s, the model's window (hint: offset and \
+                 duration of a manifest line cut it)",
                 samples.len() as f64 / f64::from(SAMPLE_RATE),
                 longest as f64 / f64::from(SAMPLE_RATE)
             );

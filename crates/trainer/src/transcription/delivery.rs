@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::json;
 
 use super::Heard;
-use super::subtitles::{Format, n_best_json, words_json};
+use super::subtitles::{Format, n_best_json, segments_json};
 use crate::atomic;
 use crate::manifest::Utterance;
 
@@ -89,15 +89,7 @@ fn file_stem(id: &str) -> String {
 fn line(utterance: &Utterance, heard: &Heard, times: bool) -> serde_json::Value {
     let mut line = json!({ "id": utterance.id, "hypothesis": heard.text() });
     if times {
-        let segments = heard.transcript.segments.iter().map(|segment| {
-            let (start, end, text) = (segment.start, segment.end, segment.text.trim());
-            let mut value = json!({ "start": start, "end": end, "text": text });
-            if !segment.words.is_empty() {
-                value["words"] = words_json(&segment.words);
-            }
-            value
-        });
-        line["segments"] = segments.collect();
+        line["segments"] = segments_json(&heard.transcript.segments);
     }
     if !heard.n_best.is_empty() {
         line["n_best"] = n_best_json(&heard.n_best);

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use audio_frontend::LogMel;
+use audio_frontend::log_mel::HOP_LENGTH;
 use model_zoo::Tokenizer;
 use model_zoo::whisper::{
     ChunkOptions, EncoderInput, Segment, Transcriber, Transcript, Whisper, WindowContext,
@@ -81,11 +82,38 @@ impl<'a> Listener<'a> {
         results.into_iter().zip(clips).map(|(result, clip)| self.heard(result, clip)).collect()
     }
 
+    /// Hears a clip alone, with the times of every hypothesis.
+    pub(super) fn timed_clip(
+        &self,
+        utterance: &Utterance,
+        samples: &[f32],
+    ) -> anyhow::Result<Heard> {
+        let (features, n_frames) = self.features(samples).with_context(|| name(utterance))?;
+        let lengths = [n_frames];
+        let input = EncoderInput { frame_lengths: Some(&lengths), ..EncoderInput::new(&features) };
+        let memory = self.model.encode(&self.ctx, &input)?;
+        let context =
+            WindowContext { previous_ids: self.initial_prompt.clone(), ..WindowContext::default() };
+        let result = self.transcriber.decode(&self.ctx, &memory, &[context])?.swap_remove(0);
+        // Beyond the sound there is silence, which has no words.
+        let n_frames = n_frames.min(samples.len().div_ceil(HOP_LENGTH));
+        let transcriber = &self.transcriber;
+        let timed = transcriber.segments_of_hypotheses(&self.ctx, &memory, &result, n_frames)?;
+        let segments = timed.first().cloned().unwrap_or_default();
+        let mut heard = self.heard(result, samples)?;
+        heard.transcript.text = segments.iter().map(|segment| segment.text.as_str()).collect();
+        heard.transcript.segments = segments;
+        for (scored, segments) in heard.n_best.iter_mut().zip(timed) {
+            scored.segments = segments;
+        }
+        Ok(heard)
+    }
+
     fn features(&self, samples: &[f32]) -> anyhow::Result<(Tensor, usize)> {
         let (seconds, longest) = (seconds(samples.len()), seconds(self.window.n_samples()));
         ensure!(
             seconds <= longest,
-            "clip has {seconds:.1} s, the model's window {longest:.1} s (hint: {})",
+            "clip has {seconds:.1} s, expected at most {longest:.1} s, the model's window (hint: {})",
             self.longer_than_a_window()
         );
         self.window.features(&self.log_mel, samples)
@@ -93,6 +121,10 @@ impl<'a> Listener<'a> {
 
     /// What to do with sound that is longer than a window.
     fn longer_than_a_window(&self) -> &'static str {
+        if self.options.has_timed_clips() {
+            return "hypotheses of several windows are not joined: leave --n-best out, or cut clips \
+                    with offset and duration";
+        }
         let begin = self.transcriber.special_tokens().timestamp_begin();
         if begin.is_some_and(|id| (id as usize) < self.model.config.vocab_size) {
             "--timestamps hears it window after window, --chunked SECONDS in chunks"
@@ -111,6 +143,7 @@ impl<'a> Listener<'a> {
                     text: self.transcriber.text(&found.ids)?.trim().to_owned(),
                     score: found.score,
                     sum_logprob: found.sum_logprob,
+                    segments: Vec::new(),
                 });
             }
         }
@@ -179,8 +212,8 @@ impl<'a> Listener<'a> {
             let longest = seconds(self.window.n_samples());
             if let Some(long) = regions.iter().find(|r| r.end - r.start > longest) {
                 bail!(
-                    "speech goes on for {:.1} s from {:.1} s, the model's window is {longest:.1} s \
-                     (hint: {})",
+                    "speech goes on for {:.1} s from {:.1} s, expected at most {longest:.1} s, the \
+                     model's window (hint: {})",
                     long.end - long.start,
                     long.start,
                     self.longer_than_a_window()

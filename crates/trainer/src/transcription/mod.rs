@@ -16,9 +16,8 @@ mod subtitles;
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
-use model_zoo::whisper::{DecodeOptions, Transcript, Whisper};
-use model_zoo::{LoadOptions, ModelKind, Tokenizer};
+use model_zoo::whisper::{DecodeOptions, Segment, Transcript, Whisper};
+use model_zoo::{LoadOptions, ModelKind, WeightForm};
 
 pub(crate) use self::delivery::{Delivery, Target};
 use self::listener::Listener;
@@ -27,6 +26,7 @@ pub(crate) use self::subtitles::Format;
 use crate::dataset::audio::load_samples;
 use crate::log::ProgressMode;
 use crate::manifest::Utterance;
+use crate::model_folder::{expect_kind, open_tokenizer};
 
 /// How recordings are cut into what the model hears at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +50,7 @@ pub(crate) enum Mode {
 pub(crate) struct Options {
     /// Hugging Face folder of the model.
     pub(crate) model: PathBuf,
+    pub(crate) weights: WeightForm,
     /// How tokens are chosen.
     pub(crate) decode: DecodeOptions,
     pub(crate) mode: Mode,
@@ -58,6 +59,13 @@ pub(crate) struct Options {
     /// Clips or chunks decoded together; the text does not depend on it.
     pub(crate) batch: usize,
     pub(crate) progress: ProgressMode,
+}
+
+impl Options {
+    /// Whether each clip is told of with times, which are made clip by clip.
+    fn has_timed_clips(&self) -> bool {
+        self.mode == Mode::Clips && !self.decode.without_timestamps
+    }
 }
 
 /// What was heard in a recording.
@@ -84,6 +92,8 @@ pub(crate) struct Scored {
     /// What they are ordered by: see `length_penalty`.
     pub(crate) score: f64,
     pub(crate) sum_logprob: f64,
+    /// With times; empty where none are asked for.
+    pub(crate) segments: Vec<Segment>,
 }
 
 /// Hears `utterances` in their order; `tell` is called with each as soon as it is done.
@@ -97,16 +107,20 @@ pub(crate) fn transcribe(
     utterances: &[Utterance],
     tell: &mut dyn FnMut(&Utterance, &Heard) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let place = options.model.display();
-    let kind = ModelKind::detect(&options.model)?;
-    ensure!(
-        kind == ModelKind::Whisper,
-        "{place}: folder holds a {kind:?} model, expected Whisper (hint: is --model right?)"
-    );
-    let model = Whisper::open(&options.model, LoadOptions::default())?;
-    let tokenizer = Tokenizer::open(&options.model)?;
+    expect_kind(&options.model, &[ModelKind::Whisper])?;
+    let load = LoadOptions { weights: options.weights, ..LoadOptions::default() };
+    let model = Whisper::open(&options.model, load)?;
+    let tokenizer = open_tokenizer(&options.model, model.config.vocab_size)?;
     let listener = Listener::new(options, &model, &tokenizer)?;
     let mut progress = SoundProgress::new(options.progress, utterances);
+    if options.has_timed_clips() {
+        for utterance in utterances {
+            let heard = listener.timed_clip(utterance, &load_samples(utterance)?)?;
+            progress.aside(|| tell(utterance, &heard))?;
+            progress.finish_recording(utterance, heard.seconds);
+        }
+        return Ok(());
+    }
     if options.mode == Mode::Clips {
         for group in utterances.chunks(options.batch.max(1)) {
             let clips =

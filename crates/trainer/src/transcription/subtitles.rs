@@ -144,16 +144,33 @@ fn json(heard: &Heard) -> Value {
 }
 
 /// Words with their times, as they stand in JSON.
-pub(super) fn words_json(words: &[Word]) -> Value {
+fn words_json(words: &[Word]) -> Value {
     let word = |w: &Word| json!({ "word": w.word, "start": w.start, "end": w.end, "probability": w.probability });
     words.iter().map(word).collect()
 }
 
 /// Hypotheses with their scores, as they stand in JSON.
 pub(super) fn n_best_json(n_best: &[Scored]) -> Value {
-    let scored =
-        |s: &Scored| json!({ "text": s.text, "score": s.score, "sum_logprob": s.sum_logprob });
+    let scored = |s: &Scored| {
+        let mut value = json!({ "text": s.text, "score": s.score, "sum_logprob": s.sum_logprob });
+        if !s.segments.is_empty() {
+            value["segments"] = segments_json(&s.segments);
+        }
+        value
+    };
     n_best.iter().map(scored).collect()
+}
+
+/// Segments as they stand in JSON lines: times, text and words.
+pub(super) fn segments_json(segments: &[Segment]) -> Value {
+    let segment = |s: &Segment| {
+        let mut value = json!({ "start": s.start, "end": s.end, "text": s.text.trim() });
+        if !s.words.is_empty() {
+            value["words"] = words_json(&s.words);
+        }
+        value
+    };
+    segments.iter().map(segment).collect()
 }
 
 #[cfg(test)]
@@ -230,8 +247,14 @@ mod tests {
         one.words = vec![word(" Red", 0.5, 0.75), word(" green", 1.0, 2.25)];
         let mut all = heard(vec![one]);
         assert_eq!(Format::Srt.text(&all), "1\n00:00:00,500 --> 00:00:02,250\nRed green\n\n");
-        let scored = |text: &str, score| Scored { text: text.to_owned(), score, sum_logprob: -2.0 };
+        let scored = |text: &str, score| Scored {
+            text: text.to_owned(),
+            score,
+            sum_logprob: -2.0,
+            segments: Vec::new(),
+        };
         all.n_best = vec![scored("Red green", -0.5), scored("Red", -0.75)];
+        all.n_best[1].segments = vec![segment(0.5, 1.0, " Red")];
         let value: Value = serde_json::from_str(&Format::Json.text(&all)).unwrap();
         let expected = json!({
             "text": " Red green",
@@ -247,7 +270,10 @@ mod tests {
             }],
             "n_best": [
                 { "text": "Red green", "score": -0.5, "sum_logprob": -2.0 },
-                { "text": "Red", "score": -0.75, "sum_logprob": -2.0 },
+                {
+                    "text": "Red", "score": -0.75, "sum_logprob": -2.0,
+                    "segments": [{ "start": 0.5, "end": 1.0, "text": "Red" }],
+                },
             ],
         });
         assert_eq!(value, expected);

@@ -8,6 +8,7 @@ use super::sequential::{Progress, Transcript};
 use super::source::{FRAMES_PER_SECOND, LogMelSource, LogMelWindow};
 use super::transcriber::Transcriber;
 use super::window::{WindowContext, WindowResult};
+use super::words::TokenTime;
 use crate::error::{Result, ZooError};
 use crate::whisper::{EncoderInput, EncoderOutput};
 
@@ -52,7 +53,8 @@ impl ChunkOptions {
                  {seconds} and shorter strides",
                 self.chunk_length_s
             );
-            return Err(ZooError::option("chunked transcription", detail));
+            let hint = "the model's window bounds a chunk";
+            return Err(ZooError::option("chunked transcription", detail).hint(hint));
         }
         let mut chunks = Vec::new();
         for seek in (0..n_frames).step_by(length - left - right) {
@@ -79,8 +81,8 @@ impl Transcriber<'_> {
     /// Transcribes a recording in overlapping chunks, several at a time: faster than
     /// [`transcribe`](Self::transcribe) where batches are, but no chunk is told what came before.
     ///
-    /// Without timestamps the transcript is one segment. Words have no times here. `watch` is called after each batch, with
-    /// no segments before the last.
+    /// Without timestamps the transcript is one segment. Words have the times of the chunk that
+    /// was believed. `watch` is called after each batch, with no segments before the last.
     ///
     /// # Errors
     ///
@@ -100,6 +102,8 @@ impl Transcriber<'_> {
         let n_frames = source.n_frames();
         let chunks = options.cut(n_frames, 2 * self.model.config.max_source_positions)?;
         let mut results = Vec::new();
+        // Of each chunk's text tokens, where words are to have times.
+        let mut times = Vec::new();
         let mut transcript = Transcript::default();
         let batches: Vec<&[Chunk]> = chunks.chunks(options.batch_size.max(1)).collect();
         for (k, batch) in batches.iter().enumerate() {
@@ -115,10 +119,18 @@ impl Transcriber<'_> {
                     ..WindowContext::default()
                 })
                 .collect();
-            results.extend(self.decode(ctx, &memory, &contexts)?);
+            let decoded = self.decode(ctx, &memory, &contexts)?;
+            if self.options.word_timestamps {
+                for (item, (chunk, result)) in batch.iter().zip(&decoded).enumerate() {
+                    let (ids, language) = (self.tokens.text_of(result.ids()), &result.language);
+                    let memory = memory.item(item).map_err(ZooError::from)?;
+                    times.push(self.token_times(ctx, &memory, &ids, chunk.n_frames, language)?);
+                }
+            }
+            results.extend(decoded);
             let heard = batch.last().map_or(n_frames, |chunk| chunk.seek + chunk.n_frames);
             if k + 1 == batches.len() {
-                transcript = self.joined(&chunks, &results, n_frames)?;
+                transcript = self.joined(&chunks, &results, &times, n_frames)?;
             }
             let done = heard as f64 / FRAMES_PER_SECOND;
             watch(Progress { segments: &transcript.segments, done });
@@ -151,6 +163,7 @@ impl Transcriber<'_> {
         &self,
         chunks: &[Chunk],
         results: &[WindowResult],
+        times: &[Vec<TokenTime>],
         n_frames: usize,
     ) -> Result<Transcript> {
         let seconds = |frames: usize| frames as f64 / FRAMES_PER_SECOND;
@@ -165,10 +178,24 @@ impl Transcriber<'_> {
             })
             .collect();
         let mut transcript = Transcript::default();
+        let offsets: Vec<f64> = chunks.iter().map(|chunk| seconds(chunk.seek)).collect();
         let mut earlier = 0.0;
+        let mut last_word = 0.0;
         for piece in join(&tokens, &self.tokens) {
             let result = &results[piece.chunk];
-            let text = self.text(&piece.ids)?;
+            let ids: Vec<u32> = piece.tokens.iter().map(|token| token.id).collect();
+            let text = self.text(&ids)?;
+            let words = match times.is_empty() {
+                true => Vec::new(),
+                false => self.words_of_chunks(
+                    &piece.tokens,
+                    times,
+                    &offsets,
+                    &result.language,
+                    last_word,
+                )?,
+            };
+            last_word = words.last().map_or(last_word, |word| word.end);
             let start = piece.start.unwrap_or(earlier);
             let end = piece.end.unwrap_or(seconds(n_frames)).max(start);
             earlier = end;
@@ -178,12 +205,12 @@ impl Transcriber<'_> {
                 start,
                 end,
                 text,
-                ids: piece.ids,
+                ids,
                 temperature: result.temperature,
                 avg_logprob: result.avg_logprob,
                 compression_ratio: result.compression_ratio,
                 no_speech_prob: result.no_speech_prob,
-                words: Vec::new(),
+                words,
             });
         }
         transcript.language = results.first().map(|r| r.language.clone()).unwrap_or_default();
@@ -219,7 +246,7 @@ mod tests {
         assert_eq!(
             refuse(31.0, Some((1.0, 1.0))),
             "chunked transcription: chunk_length_s is 31 with strides of 100 and 100 frames, \
-             expected at most 30 and shorter strides"
+             expected at most 30 and shorter strides (hint: the model's window bounds a chunk)"
         );
         assert!(refuse(10.0, Some((5.0, 5.0))).contains("500 and 500 frames"));
     }

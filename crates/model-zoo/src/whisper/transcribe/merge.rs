@@ -14,6 +14,15 @@ pub(super) struct ChunkTokens<'a> {
     pub(super) stride_right: f64,
 }
 
+/// A text token, and which one of its chunk it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) id: u32,
+    pub(super) chunk: usize,
+    /// Number among the chunk's text tokens.
+    pub(super) place: usize,
+}
+
 /// A piece of the joined transcript.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Joined {
@@ -21,8 +30,7 @@ pub(super) struct Joined {
     pub(super) start: Option<f64>,
     /// End in seconds, likewise.
     pub(super) end: Option<f64>,
-    /// Text tokens.
-    pub(super) ids: Vec<u32>,
+    pub(super) tokens: Vec<Heard>,
     /// Chunk in which it ended.
     pub(super) chunk: usize,
 }
@@ -39,7 +47,7 @@ pub(super) struct Joined {
 pub(super) fn join(chunks: &[ChunkTokens<'_>], tokens: &SpecialTokens) -> Vec<Joined> {
     let mut pieces = Vec::new();
     // Tokens of the piece under way, chunk by chunk.
-    let mut parts: Vec<Vec<u32>> = Vec::new();
+    let mut parts: Vec<Vec<Heard>> = Vec::new();
     let mut start = None;
     let mut skips_next = false;
     let mut offset = 0.0;
@@ -48,10 +56,11 @@ pub(super) fn join(chunks: &[ChunkTokens<'_>], tokens: &SpecialTokens) -> Vec<Jo
         let first = chunk.stride_left / SECONDS_PER_TIMESTAMP;
         let last = last_to_skip(chunk, tokens);
         let mut current = Vec::new();
+        let mut places = 0..;
         for &id in chunk.ids {
             let Some(step) = tokens.timestamp(id) else {
                 if tokens.is_text(id) {
-                    current.push(id);
+                    current.extend(places.next().map(|place| Heard { id, chunk: k, place }));
                 }
                 continue;
             };
@@ -65,8 +74,8 @@ pub(super) fn join(chunks: &[ChunkTokens<'_>], tokens: &SpecialTokens) -> Vec<Jo
                 start = Some(time);
             } else if start != Some(time) {
                 parts.push(std::mem::take(&mut current));
-                let ids = join_overlaps(&parts);
-                pieces.push(Joined { start, end: Some(time), ids, chunk: k });
+                let tokens = join_overlaps(&parts);
+                pieces.push(Joined { start, end: Some(time), tokens, chunk: k });
                 parts.clear();
                 start = None;
             }
@@ -80,8 +89,8 @@ pub(super) fn join(chunks: &[ChunkTokens<'_>], tokens: &SpecialTokens) -> Vec<Jo
         }
     }
     if !parts.is_empty() {
-        let ids = join_overlaps(&parts);
-        pieces.push(Joined { start, end: None, ids, chunk: chunks.len() - 1 });
+        let tokens = join_overlaps(&parts);
+        pieces.push(Joined { start, end: None, tokens, chunk: chunks.len() - 1 });
     }
     pieces
 }
@@ -113,7 +122,7 @@ fn last_to_skip(chunk: &ChunkTokens<'_>, tokens: &SpecialTokens) -> Option<usize
 /// # Source
 ///
 /// `_find_longest_common_sequence` of `transformers` 5.23.
-fn join_overlaps(parts: &[Vec<u32>]) -> Vec<u32> {
+fn join_overlaps(parts: &[Vec<Heard>]) -> Vec<Heard> {
     let Some((first, rest)) = parts.split_first() else { return Vec::new() };
     let mut total = Vec::new();
     let mut left = &first[..];
@@ -125,7 +134,7 @@ fn join_overlaps(parts: &[Vec<u32>]) -> Vec<u32> {
                 left.len().saturating_sub(shift)..left.len().min(left.len() + right.len() - shift);
             let of_right = shift.saturating_sub(left.len())..right.len().min(shift);
             let pairs = left[of_left.clone()].iter().zip(&right[of_right.clone()]);
-            let equal = pairs.filter(|(a, b)| a == b).count();
+            let equal = pairs.filter(|(a, b)| a.id == b.id).count();
             let share = equal as f64 / shift as f64 + shift as f64 / 10_000.0;
             if equal > 1 && share > best {
                 best = share;
@@ -150,8 +159,13 @@ mod tests {
 
     #[test]
     fn overlaps_are_said_once() {
-        let join = |parts: &[&[u32]]| {
-            join_overlaps(&parts.iter().map(|part| part.to_vec()).collect::<Vec<_>>())
+        let join = |parts: &[&[u32]]| -> Vec<u32> {
+            let heard = |(chunk, part): (usize, &&[u32])| {
+                let numbered = part.iter().enumerate();
+                numbered.map(|(place, &id)| Heard { id, chunk, place }).collect()
+            };
+            let joined = join_overlaps(&parts.iter().enumerate().map(heard).collect::<Vec<_>>());
+            joined.iter().map(|token| token.id).collect()
         };
         assert_eq!(join(&[&[1, 2, 3, 4], &[3, 4, 5]]), [1, 2, 3, 4, 5]);
         // A word that one of them misheard: the left one is trusted left, the right one right.

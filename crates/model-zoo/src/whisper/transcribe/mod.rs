@@ -5,6 +5,7 @@
 
 mod chunked;
 mod compression;
+mod hypotheses;
 mod language;
 mod merge;
 mod options;

@@ -2,9 +2,9 @@
 
 use tensor_core::{Context, DType, Tensor};
 
-use super::Aligned;
 use super::dtw::{first_columns, median_filter};
 use super::split::split;
+use super::{Aligned, TokenTime};
 use crate::error::Result;
 use crate::whisper::transcribe::transcriber::Transcriber;
 use crate::whisper::{DecoderInput, EncoderOutput, Prompt, SECONDS_PER_TIMESTAMP, prompt_ids};
@@ -29,11 +29,51 @@ impl Transcriber<'_> {
         n_frames: usize,
         language: &str,
     ) -> Result<Vec<Aligned>> {
+        let times = self.token_times(ctx, memory, ids, n_frames, language)?;
+        self.words_of(ids, &times, language)
+    }
+
+    /// Words of text tokens whose times are known; none where they are not.
+    pub(super) fn words_of(
+        &self,
+        ids: &[u32],
+        times: &[TokenTime],
+        language: &str,
+    ) -> Result<Vec<Aligned>> {
+        if ids.len() != times.len() {
+            return Ok(Vec::new());
+        }
+        let mut aligned = Vec::new();
+        let mut rest = times;
+        for (word, n_tokens) in split(self.tokenizer, ids, language)? {
+            let (own, after) = rest.split_at(n_tokens);
+            let sum: f64 = own.iter().map(|token| token.probability).sum();
+            aligned.push(Aligned {
+                word,
+                n_tokens,
+                start: own.first().map_or(0.0, |token| token.start),
+                end: own.last().map_or(0.0, |token| token.end),
+                probability: sum / n_tokens as f64,
+            });
+            rest = after;
+        }
+        Ok(aligned)
+    }
+
+    /// Times of the text tokens `ids` in the one window that `memory` holds, as
+    /// [`align`](Self::align) gives them to words; none where the window has no position.
+    pub(in crate::whisper::transcribe) fn token_times(
+        &self,
+        ctx: &Context,
+        memory: &EncoderOutput,
+        ids: &[u32],
+        n_frames: usize,
+        language: &str,
+    ) -> Result<Vec<TokenTime>> {
         let n_positions = (n_frames / 2).min(memory.last_hidden_state.shape()[1]);
         if ids.is_empty() || n_positions == 0 {
             return Ok(Vec::new());
         }
-        let words = split(self.tokenizer, ids, language)?;
         let task = self.options.task.as_str();
         let prompt = prompt_ids(self.tokenizer, Prompt { language, task, timestamps: false })?;
         let row: Vec<i64> =
@@ -57,21 +97,12 @@ impl Transcriber<'_> {
         let begins = first_columns(&cost, ids.len() + 1, n_positions);
 
         let seconds = |token: usize| begins[token] as f64 * SECONDS_PER_TIMESTAMP;
-        let mut aligned = Vec::with_capacity(words.len());
-        let mut token = 0;
-        for (word, n_tokens) in words {
-            let end = token + n_tokens;
-            let sum: f64 = probabilities[token..end].iter().sum();
-            aligned.push(Aligned {
-                word,
-                n_tokens,
-                start: seconds(token),
-                end: seconds(end),
-                probability: sum / n_tokens as f64,
-            });
-            token = end;
-        }
-        Ok(aligned)
+        let time = |(token, probability): (usize, f64)| TokenTime {
+            start: seconds(token),
+            end: seconds(token + 1),
+            probability,
+        };
+        Ok(probabilities.into_iter().enumerate().map(time).collect())
     }
 
     /// The heads that the folder names, else all of the upper half of the layers.

@@ -64,7 +64,7 @@ impl Transcriber<'_> {
     }
 }
 
-fn median_duration(words: &[Aligned]) -> f64 {
+pub(super) fn median_duration(words: &[Aligned]) -> f64 {
     let mut durations: Vec<f64> =
         words.iter().map(|word| word.end - word.start).filter(|d| *d != 0.0).collect();
     durations.sort_by(f64::total_cmp);
@@ -78,7 +78,7 @@ fn median_duration(words: &[Aligned]) -> f64 {
 }
 
 /// The silence between sentences is no part of a word.
-fn shorten_at_sentence_ends(words: &mut [Aligned], longest: f64) {
+pub(super) fn shorten_at_sentence_ends(words: &mut [Aligned], longest: f64) {
     for k in 1..words.len() {
         if words[k].end - words[k].start <= longest || longest == 0.0 {
             continue;
@@ -123,6 +123,6 @@ fn fit(segment: &mut Segment, words: &mut [Word], median: f64, last_speech: f64)
     }
 }
 
-fn round_to_centi(seconds: f64) -> f64 {
+pub(super) fn round_to_centi(seconds: f64) -> f64 {
     (seconds * 100.0).round() / 100.0
 }

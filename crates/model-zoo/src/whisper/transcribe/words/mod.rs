@@ -9,6 +9,7 @@
 
 mod align;
 mod attach;
+mod chunks;
 mod dtw;
 mod punctuation;
 mod split;
@@ -32,6 +33,14 @@ struct Aligned {
     word: String,
     /// Tokens, by number.
     n_tokens: usize,
+    start: f64,
+    end: f64,
+    probability: f64,
+}
+
+/// When a token is said: seconds count from the window's start.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct TokenTime {
     start: f64,
     end: f64,
     probability: f64,

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::program::program;
 
 /// Commands that the program runs; the others are `cargo xtask`'s own.
-const COMMANDS: [&str; 6] = ["train", "eval", "encode", "transcribe", "data", "recipe"];
+const COMMANDS: [&str; 7] = ["train", "eval", "encode", "transcribe", "generate", "data", "recipe"];
 
 /// The words of every `cargo xtask COMMAND ...` in a text, quotes removed as a shell does.
 fn commands(text: &str) -> Vec<Vec<String>> {

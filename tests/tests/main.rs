@@ -5,8 +5,10 @@
 mod bad_input;
 mod batch_invariance;
 mod cli;
+mod cli_errors;
 mod documentation;
 mod folder;
+mod generate;
 mod memory_bank;
 mod program;
 #[cfg(unix)]

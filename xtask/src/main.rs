@@ -64,6 +64,13 @@ const TRAINER: &[Command] = &[
         run: |args| trainer::run("transcribe", args),
     },
     Command {
+        name: "generate",
+        usage: "--model DIR --prompt TEXT",
+        about: "text continued, or answered, by a LLaMA folder",
+        options: "",
+        run: |args| trainer::run("generate", args),
+    },
+    Command {
         name: "data",
         usage: "validate|describe|tokenizer ...",
         about: "check or summarise a manifest, train a tokenizer on it",

@@ -1,4 +1,4 @@
-//! `train`, `eval`, `encode`, `transcribe`, `data`, `recipe`: run by the release trainer.
+//! `train`, `eval`, `encode`, `transcribe`, `generate`, `data`, `recipe`: run by the release trainer.
 //!
 //! The current folder stays the user's, so that relative paths mean what they say; only the
 //! manifest is named by its full path.

@@ -10,6 +10,7 @@ pub mod cli;
 mod dataset;
 mod feature_cache;
 mod freeze;
+mod generation;
 mod guard;
 pub mod host;
 pub mod interrupt;

@@ -4,6 +4,7 @@ mod audio_text;
 mod data;
 mod encode;
 mod eval;
+mod generate;
 mod recipe;
 mod train;
 mod transcribe;
@@ -32,6 +33,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Write features and hidden states of any model folder.
     Encode(encode::EncodeArgs),
+    /// Continue text with a LLaMA folder.
+    Generate(Box<generate::GenerateArgs>),
     /// Transcribe sound files or a manifest.
     Transcribe(Box<transcribe::TranscribeArgs>),
     /// Check, describe or tokenise manifests.
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Encode(args) => encode::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Generate(args) => generate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Transcribe(args) => transcribe::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => args.run(&mut std::io::stdout()).map(|()| ExitCode::SUCCESS),
         Command::Recipe(args) => args.run(&mut std::io::stdout()).map(|()| ExitCode::SUCCESS),

@@ -16,6 +16,7 @@
 //! | [`ctc`]                     | CTC decoding and forced alignment                 |
 //! | [`q_former`], [`projector`] | speech frames to vectors for a language model     |
 //! | [`lora`]                    | trained updates beside frozen linear layers       |
+//! | [`bottleneck`]              | trained blocks behind frozen linear layers        |
 //! | [`Builder`], [`Parameters`] | where parameters come from, and where they are    |
 //! | [`Tokenizer`]               | `tokenizer.json`: text to ids and back            |
 //! | [`ModelKind`]               | which model a folder holds                        |
@@ -43,6 +44,7 @@
 //! ```
 
 pub mod bert;
+pub mod bottleneck;
 mod config;
 pub mod ctc;
 pub mod decoding;

@@ -44,16 +44,21 @@ impl Activation {
         })
     }
 
+    /// The function, elementwise.
+    pub fn function(self) -> fn(&Tensor) -> tensor_core::Result<Tensor> {
+        match self {
+            Self::Gelu => Tensor::gelu,
+            Self::GeluTanh => Tensor::gelu_tanh,
+            Self::QuickGelu => Tensor::quick_gelu,
+            Self::Relu => Tensor::relu,
+            Self::Silu => Tensor::silu,
+            Self::Tanh => Tensor::tanh,
+        }
+    }
+
     /// Applies the function elementwise.
     pub fn forward(self, x: &Tensor) -> tensor_core::Result<Tensor> {
-        match self {
-            Self::Gelu => x.gelu(),
-            Self::GeluTanh => x.gelu_tanh(),
-            Self::QuickGelu => x.quick_gelu(),
-            Self::Relu => x.relu(),
-            Self::Silu => x.silu(),
-            Self::Tanh => x.tanh(),
-        }
+        self.function()(x)
     }
 }
 

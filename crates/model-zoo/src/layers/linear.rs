@@ -3,15 +3,15 @@
 use tensor_core::{Context, Tensor, Var};
 
 use crate::error::Result;
-use crate::weights::{Builder, Init, LowRank, Matrix};
+use crate::weights::{Beside, Builder, Init, Matrix};
 
-/// `y = x W^T + b` over the last dimension, and an update of low rank where the [`Builder`] attaches
-/// one.
+/// `y = x W^T + b` over the last dimension, and what the [`Builder`] attaches: an update of low rank
+/// beside it, or a block behind it.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Matrix,
     bias: Option<Var>,
-    low_rank: Option<LowRank>,
+    beside: Option<Beside>,
 }
 
 impl Linear {
@@ -30,13 +30,13 @@ impl Linear {
         init: Init,
     ) -> Result<Self> {
         let weight = builder.get_matrix("weight", [outputs, inputs], init)?;
-        let low_rank = builder.low_rank_beside(&weight, [outputs, inputs])?;
-        Ok(Self { weight, bias: None, low_rank })
+        let beside = builder.beside(&weight, [outputs, inputs])?;
+        Ok(Self { weight, bias: None, beside })
     }
 
     /// A map whose parameters belong to something else, such as a tied vocabulary projection.
     pub fn from_vars(weight: Var, bias: Option<Var>) -> Self {
-        Self { weight: Matrix::Var(weight), bias, low_rank: None }
+        Self { weight: Matrix::Var(weight), bias, beside: None }
     }
 
     /// `(.., in)` to `(.., out)`, in the compute dtype; in that of `x` where there is none, also when the
@@ -48,8 +48,8 @@ impl Linear {
             Matrix::Var(weight) => x.linear(&ctx.weight(weight)?, bias.as_ref())?,
             Matrix::Int8(weight) => x.linear_int8(weight, bias.as_ref())?,
         };
-        match &self.low_rank {
-            Some(update) => update.add_to(ctx, &x, y),
+        match &self.beside {
+            Some(beside) => beside.apply(ctx, &x, y),
             None => Ok(y),
         }
     }

@@ -1,18 +1,13 @@
 //! An adapter: its parameters, its files, and merging.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use tensor_core::{SafeTensors, Tensor, save_safetensors};
-
-use super::config::{FILE, LoraConfig};
+use super::config::LoraConfig;
 use crate::error::{ErrorKind, Result, ZooError};
-use crate::json;
-use crate::weights::{Attached, Builder, LowRankPlan, Parameters};
-
-const WEIGHTS: &str = "adapter_model.safetensors";
-/// Key of the weight file's metadata.
-const BASE_HASH: &str = "base_hash";
+use crate::weights::{
+    ADAPTER_CONFIG, Attached, Base, Builder, LowRankPlan, Parameters, Plan, load_adapter,
+    save_adapter,
+};
 
 /// The updates beside one model's linear layers.
 #[derive(Debug)]
@@ -61,17 +56,15 @@ impl LoraAdapter {
             scaling: config.scaling(),
             dropout: config.lora_dropout,
         };
-        let (model, made) = root.with_low_rank(plan, build)?;
+        let (model, made) = root.with_attachments(Plan::LowRank(plan), build)?;
         if let Some(target) = made.unmet_target() {
             let detail = format!("target_modules: `{target}` is the name of no linear layer");
-            let names: Vec<&str> = made.linear_names.iter().map(String::as_str).collect();
-            let hint = format!("their names end in {}", names.join(", "));
-            return Err(ZooError::config("lora", detail).hint(hint));
+            return Err(ZooError::config("lora", detail).hint(made.known_names()));
         }
         let adapter = Self {
             config: config.clone(),
-            base_hash: format!("fnv1a64:{:016x}", made.base_digest()),
-            attached: made.attached,
+            base_hash: made.base_hash(),
+            attached: made.updates,
             parameters: made.parameters,
         };
         Ok((model, adapter))
@@ -83,7 +76,8 @@ impl LoraAdapter {
     }
 
     /// The updates, under PEFT's names, such as
-    /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`; always f32.
+    /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`: f32, whatever the model is
+    /// kept in, and f64 beside one in f64.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -106,14 +100,7 @@ impl LoraAdapter {
     ///
     /// [`Io`](ErrorKind::Io) when a file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        std::fs::create_dir_all(dir).map_err(|e| ZooError::io(dir, e))?;
-        let tensors: Vec<(String, Tensor)> =
-            self.parameters.iter().map(|(name, var)| (name.to_owned(), var.value())).collect();
-        let metadata = [("format", "pt"), (BASE_HASH, &self.base_hash)];
-        let metadata: BTreeMap<String, String> =
-            metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        save_safetensors(dir.join(WEIGHTS), &tensors, &metadata)?;
-        json::write(&dir.join(FILE), &self.config)
+        save_adapter(dir, &self.config, &self.parameters, &[self.base()])
     }
 
     /// Sets the updates from a folder that [`save`](Self::save) or PEFT wrote; one of PEFT does not
@@ -129,19 +116,15 @@ impl LoraAdapter {
         if got != own {
             let detail =
                 format!("rank and scaling are {got:?}, expected {own:?} as the adapter was made");
-            return Err(ZooError::config(dir.join(FILE).display().to_string(), detail)
+            return Err(ZooError::config(dir.join(ADAPTER_CONFIG).display().to_string(), detail)
                 .hint("make the adapter with LoraConfig::open of this folder"));
         }
-        let path = dir.join(WEIGHTS);
-        let file = SafeTensors::open(&path)?;
-        if let Some(hash) = file.metadata().get(BASE_HASH).filter(|&hash| *hash != self.base_hash) {
-            let detail = format!("base weights are {hash}, expected {}", self.base_hash);
-            let base = found.base_model_name_or_path.as_deref().unwrap_or("another model");
-            let hint = format!("the adapter belongs to {base}");
-            let place = path.display().to_string();
-            return Err(ZooError::new(ErrorKind::Weights, place, detail).hint(hint));
-        }
-        self.parameters.load(&path)
+        let belongs_to = found.base_model_name_or_path.as_deref();
+        load_adapter(dir, &self.parameters, &[self.base()], belongs_to)
+    }
+
+    fn base(&self) -> Base<'_> {
+        Base { name: "base", hash: &self.base_hash }
     }
 
     /// Adds the updates to the model's weights, rounded to their dtype; the layers then cost what

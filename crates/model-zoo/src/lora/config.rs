@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 use crate::config;
 use crate::error::{ErrorKind, Result, ZooError};
 use crate::json;
-
-pub(super) const FILE: &str = "adapter_config.json";
+use crate::weights::ADAPTER_CONFIG;
 
 /// What an adapter is put beside, and how large it is; defaults are those of PEFT for LLaMA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,9 +60,9 @@ impl LoraConfig {
     /// LoRA that this crate does not have.
     pub fn open(dir: &Path) -> Result<Self> {
         let hint = "an adapter's folder holds adapter_config.json and adapter_model.safetensors";
-        json::expect_file(dir, FILE, ErrorKind::Config, hint)?;
-        let config: Self = json::read(&dir.join(FILE))?;
-        config.check().map_err(|e| e.at(dir.join(FILE).display().to_string()))?;
+        json::expect_file(dir, ADAPTER_CONFIG, ErrorKind::Config, hint)?;
+        let config: Self = json::read(&dir.join(ADAPTER_CONFIG))?;
+        config.check().map_err(|e| e.at(dir.join(ADAPTER_CONFIG).display().to_string()))?;
         Ok(config)
     }
 

@@ -7,8 +7,10 @@ use std::rc::Rc;
 
 use tensor_core::{DType, Device, Int8Weight, Philox, Tensor, Var};
 
+use super::attachments::{Attached, Attachments, Beside, Plan};
+use super::bottleneck::Bottleneck;
 use super::init::Init;
-use super::low_rank::{Attached, Attachments, LowRank, LowRankPlan};
+use super::low_rank::LowRank;
 use super::names::NameRules;
 use super::parameters::Parameters;
 use super::report::Mismatch;
@@ -34,6 +36,16 @@ impl Default for LoadOptions {
     }
 }
 
+impl LoadOptions {
+    /// Dtype of what is trained beside a frozen model.
+    fn trained_dtype(&self) -> DType {
+        match self.weights {
+            WeightForm::DType(DType::F64) => DType::F64,
+            _ => DType::F32,
+        }
+    }
+}
+
 /// The weight of a linear layer.
 #[derive(Debug, Clone)]
 pub(crate) enum Matrix {
@@ -50,8 +62,8 @@ struct State {
     parameters: Parameters,
     report: Mismatch,
     asked: HashSet<String>,
-    /// While a model is built that is frozen and has updates beside it.
-    low_rank: Option<Attachments>,
+    /// While a model is built that is frozen, and what is put beside it.
+    attachments: Option<Attachments>,
 }
 
 /// Hands out parameters by name and keeps account of them.
@@ -119,7 +131,7 @@ impl Builder {
             parameters: Parameters::new(),
             report: Mismatch::default(),
             asked: HashSet::new(),
-            low_rank: None,
+            attachments: None,
         };
         Self { state: Rc::new(RefCell::new(state)), prefix: String::new(), optional: false }
     }
@@ -185,61 +197,70 @@ impl Builder {
         self.register(name, tensor).map(Matrix::Var)
     }
 
-    /// The model that `build` makes, frozen, and the updates of `plan` beside its linear layers.
-    pub(crate) fn with_low_rank<M>(
+    /// The model that `build` makes, frozen, and what `plan` puts beside it.
+    pub(crate) fn with_attachments<M>(
         &self,
-        plan: LowRankPlan,
+        plan: Plan,
         build: impl FnOnce(&Self) -> Result<M>,
     ) -> Result<(M, Attachments)> {
         let made = Attachments::new(plan);
-        if self.state.borrow_mut().low_rank.replace(made).is_some() {
-            return Err(ZooError::option("lora", "an adapter within another, expected one"));
+        if self.state.borrow_mut().attachments.replace(made).is_some() {
+            return Err(ZooError::option("adapter", "an adapter within another, expected one"));
         }
         let model = build(self);
-        let made = self.state.borrow_mut().low_rank.take();
+        let made = self.state.borrow_mut().attachments.take();
         match (model?, made) {
             (model, Some(made)) => Ok((model, made)),
-            (_, None) => Err(ZooError::option("lora", "an adapter within another, expected one")),
+            (_, None) => {
+                Err(ZooError::option("adapter", "an adapter within another, expected one"))
+            }
         }
     }
 
-    /// The update beside the linear layer of this scope, whose weight is `(out, in)`, if it is to
-    /// have one.
-    pub(crate) fn low_rank_beside(
+    /// What stands beside the linear layer of this scope, whose weight is `(out, in)`, if anything
+    /// is to.
+    pub(crate) fn beside(
         &self,
         weight: &Matrix,
         [outputs, inputs]: [usize; 2],
-    ) -> Result<Option<LowRank>> {
+    ) -> Result<Option<Beside>> {
         let mut state = self.state.borrow_mut();
-        let State { options, low_rank: Some(made), .. } = &mut *state else { return Ok(None) };
+        let State { options, attachments: Some(made), .. } = &mut *state else { return Ok(None) };
         if !made.wants(&self.prefix) {
             return Ok(None);
         }
         let LoadOptions { device, seed, .. } = *options;
-        let mut fresh = |part: &str, shape: [usize; 2], init: Init| -> Result<Var> {
-            let name = format!("base_model.model.{}.{part}.weight", self.prefix);
+        let dtype = options.trained_dtype();
+        let fresh = |part: &str, shape: &[usize], init: Init| -> Result<Var> {
+            let name = format!("base_model.model.{}.{part}", self.prefix);
             let rng = &mut Philox::new(seed, stream_of(&name));
-            let var = Var::new(init.draw(&shape, rng, DType::F32, device)?);
+            let var = Var::new(init.draw(shape, rng, dtype, device)?);
             made.parameters.insert(name, var.clone())?;
             Ok(var)
         };
-        let rank = made.plan.rank;
-        let a = fresh("lora_A", [rank, inputs], Init::fan_in(inputs))?;
-        let b = fresh("lora_B", [outputs, rank], Init::Zeros)?;
-        let update = LowRank::new(a, b, &made.plan);
-        let weight = match weight {
-            Matrix::Var(var) => Some(var.clone()),
-            Matrix::Int8(_) => None,
+        let beside = match &made.plan {
+            Plan::Freeze => return Ok(None),
+            Plan::LowRank(plan) => {
+                let update = LowRank::new(plan, [outputs, inputs], fresh)?;
+                let weight = match weight {
+                    Matrix::Var(var) => Some(var.clone()),
+                    Matrix::Int8(_) => None,
+                };
+                let name = self.prefix.clone();
+                made.updates.push(Attached { name, weight, update: update.clone() });
+                Beside::LowRank(update)
+            }
+            Plan::Bottleneck(plan) => Beside::Bottleneck(Bottleneck::new(plan, outputs, fresh)?),
         };
-        made.attached.push(Attached { name: self.prefix.clone(), weight, update: update.clone() });
-        Ok(Some(update))
+        made.layers.push(self.prefix.clone());
+        Ok(Some(beside))
     }
 
     /// Makes a tensor the parameter of that full name.
     fn register(&self, name: String, tensor: Tensor) -> Result<Var> {
         let mut state = self.state.borrow_mut();
         let var = Var::new(tensor);
-        var.set_trainable(state.low_rank.is_none());
+        var.set_trainable(state.attachments.is_none());
         state.parameters.insert(name, var.clone())?;
         Ok(var)
     }
@@ -247,7 +268,7 @@ impl Builder {
     /// A tensor by its full name, and whether the folder has it.
     fn fetch(&self, name: &str, shape: &[usize], init: Init) -> Result<(Tensor, bool)> {
         let mut state = self.state.borrow_mut();
-        let State { source, options, parameters, report, asked, low_rank, .. } = &mut *state;
+        let State { source, options, parameters, report, asked, attachments, .. } = &mut *state;
         let LoadOptions { weights, device, seed } = *options;
         let dtype = match weights {
             WeightForm::DType(dtype) => dtype,
@@ -274,7 +295,7 @@ impl Builder {
                 (init.draw(shape, rng, dtype, device)?, false)
             }
         };
-        if let Some(made) = low_rank {
+        if let Some(made) = attachments {
             made.note_base(name, &tensor)?;
         }
         Ok((tensor, is_read))

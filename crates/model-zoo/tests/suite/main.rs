@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test, helpers included")]
 
+mod bottleneck;
 mod chat;
 mod common;
 mod ctc;

@@ -15,6 +15,7 @@
 //! | [`hubert`]                  | HuBERT and wav2vec 2.0: encoder, CTC head         |
 //! | [`ctc`]                     | CTC decoding and forced alignment                 |
 //! | [`q_former`], [`projector`] | speech frames to vectors for a language model     |
+//! | [`whispering_llama`]        | LLaMA that also hears what Whisper's encoder made |
 //! | [`lora`]                    | trained updates beside frozen linear layers       |
 //! | [`bottleneck`]              | trained blocks behind frozen linear layers        |
 //! | [`Builder`], [`Parameters`] | where parameters come from, and where they are    |
@@ -62,6 +63,7 @@ mod token_ids;
 mod tokenizer;
 mod weights;
 pub mod whisper;
+pub mod whispering_llama;
 
 pub use error::{ErrorKind, Result, ZooError};
 pub use folder::ModelKind;

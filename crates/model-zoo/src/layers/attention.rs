@@ -32,6 +32,52 @@ pub struct KeyValue {
 }
 
 impl KeyValue {
+    /// Keys and values, each `(B, T, H, D)`.
+    pub fn new(key: Tensor, value: Tensor) -> Self {
+        Self { key, value }
+    }
+
+    /// What `query` `(B, Tq, H, D)` finds among all positions that `key_mask` `(B, T)` shows:
+    /// `(B, Tq, H, D)`. Scores are scaled by `1 / sqrt(D)`.
+    pub fn read(&self, query: &Tensor, key_mask: Option<&Tensor>) -> tensor_core::Result<Tensor> {
+        let options = AttentionOptions {
+            key_mask: key_mask.cloned(),
+            ..AttentionOptions::for_head_dim(query.dim(-1)?)
+        };
+        attention(query, &self.key, &self.value, &options)
+    }
+
+    /// As many positions as asked for, with zeros behind those here.
+    pub fn extended_to(&self, positions: usize) -> tensor_core::Result<KeyValue> {
+        let extended = |x: &Tensor| {
+            let mut shape = x.shape().to_vec();
+            shape[1] = positions - shape[1];
+            match shape[1] {
+                0 => Ok(x.clone()),
+                _ => Tensor::cat(&[x, &Tensor::zeros(&shape, x.dtype(), x.device())?], 1),
+            }
+        };
+        Ok(KeyValue { key: extended(&self.key)?, value: extended(&self.value)? })
+    }
+
+    /// The batch items of all `items`, which have equally many positions.
+    pub fn cat(items: &[KeyValue]) -> tensor_core::Result<KeyValue> {
+        let joined = |part: fn(&KeyValue) -> &Tensor| {
+            Tensor::cat(&items.iter().map(part).collect::<Vec<_>>(), 0)
+        };
+        Ok(KeyValue { key: joined(|item| &item.key)?, value: joined(|item| &item.value)? })
+    }
+
+    /// The one batch item, for each of `batch` rows alike, without a copy.
+    pub fn shared_by(&self, batch: usize) -> tensor_core::Result<KeyValue> {
+        let shared = |x: &Tensor| {
+            let mut shape = x.shape().to_vec();
+            shape[0] = batch;
+            x.broadcast_to(&shape)
+        };
+        Ok(KeyValue { key: shared(&self.key)?, value: shared(&self.value)? })
+    }
+
     /// This, followed in time by `later`.
     pub fn append(&self, later: &KeyValue) -> tensor_core::Result<KeyValue> {
         Ok(KeyValue {

@@ -35,12 +35,25 @@ impl GroupedQueryAttention {
         x: &Tensor,
         rotation: &Rotation,
     ) -> tensor_core::Result<KeyValue> {
-        let key = rotation.apply(&self.split(&self.key.forward(ctx, x)?)?)?;
-        Ok(KeyValue { key, value: self.split(&self.value.forward(ctx, x)?)? })
+        let unrotated = self.unrotated_keys_values(ctx, x)?;
+        Ok(KeyValue { key: rotation.apply(&unrotated.key)?, ..unrotated })
     }
 
-    /// Attends from `x` `(B, Tq, W)` to `memory`, which ends with the keys of `x`; each position
-    /// sees itself and what is before it, except what `key_mask` `(B, Tk)` hides.
+    /// Keys and values of `x` `(B, T, W)`, which stand at no position.
+    pub fn unrotated_keys_values(
+        &self,
+        ctx: &Context,
+        x: &Tensor,
+    ) -> tensor_core::Result<KeyValue> {
+        Ok(KeyValue {
+            key: self.split(&self.key.forward(ctx, x)?)?,
+            value: self.split(&self.value.forward(ctx, x)?)?,
+        })
+    }
+
+    /// Rotated queries of `x` `(B, Tq, W)`, and what they find in `memory`, which ends with the
+    /// keys of `x`: both `(B, Tq, H, D)`. Each position sees itself and what is before it, except
+    /// what `key_mask` `(B, Tk)` hides.
     pub fn attend(
         &self,
         ctx: &Context,
@@ -48,7 +61,7 @@ impl GroupedQueryAttention {
         memory: &KeyValue,
         rotation: &Rotation,
         key_mask: Option<&Tensor>,
-    ) -> tensor_core::Result<Tensor> {
+    ) -> tensor_core::Result<(Tensor, Tensor)> {
         let query = rotation.apply(&self.split(&self.query.forward(ctx, x)?)?)?;
         let dropout = match self.dropout > 0.0 {
             true => ctx.dropout_key().map(|key| (self.dropout, key)),
@@ -60,8 +73,13 @@ impl GroupedQueryAttention {
             dropout,
             ..AttentionOptions::for_head_dim(self.head_dim)
         };
-        let mixed = attention(&query, &memory.key, &memory.value, &options)?;
-        self.output.forward(ctx, &mixed.flatten(2, 3)?)
+        let found = attention(&query, &memory.key, &memory.value, &options)?;
+        Ok((query, found))
+    }
+
+    /// What the heads found `(B, Tq, H, D)`, to `(B, Tq, W)`.
+    pub fn project(&self, ctx: &Context, found: &Tensor) -> tensor_core::Result<Tensor> {
+        self.output.forward(ctx, &found.flatten(2, 3)?)
     }
 
     /// `(B, T, H * D)` to `(B, T, H, D)`.

@@ -18,6 +18,11 @@ impl RmsNorm {
         Ok(Self { weight: builder.get("weight", &[width], Init::Ones)?, norm_eps })
     }
 
+    /// A norm whose gain `(width,)` has a name of its own.
+    pub fn from_var(weight: Var, norm_eps: f64) -> Self {
+        Self { weight, norm_eps }
+    }
+
     /// Normalises `(.., width)`; the mean is taken in f32 or wider.
     pub fn forward(&self, ctx: &Context, x: &Tensor) -> tensor_core::Result<Tensor> {
         x.rms_norm(&ctx.param(&self.weight), self.norm_eps)

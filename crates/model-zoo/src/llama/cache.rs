@@ -1,10 +1,12 @@
 //! What LLaMA need not compute again from one step to the next.
 
+use std::sync::Arc;
+
 use tensor_core::{Device, Tensor};
 
 use super::io::Layout;
 use crate::error::{Result, ZooError};
-use crate::layers::KeyValueCache;
+use crate::layers::{ExtraAttention, KeyValueCache};
 
 /// Keys and values of all positions so far, in every layer, and which of them are padding.
 #[derive(Debug, Clone, Default)]
@@ -14,12 +16,19 @@ pub struct LlamaCache {
     attended: Vec<Vec<bool>>,
     /// Of each row: the position after its last attended one.
     next_positions: Vec<i64>,
+    /// What every row attends to beside its text.
+    pub(super) extra: Option<Arc<dyn ExtraAttention>>,
 }
 
 impl LlamaCache {
     /// A cache that has seen nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A cache that has seen no text, for rows that also attend to `extra`.
+    pub(crate) fn beside(extra: Arc<dyn ExtraAttention>) -> Self {
+        Self { extra: Some(extra), ..Self::default() }
     }
 
     /// Number of rows.
@@ -54,6 +63,9 @@ impl LlamaCache {
         let index = Tensor::from_vec(index, &[rows.len()], Device::Cpu)?;
         for layer in &mut self.layers {
             layer.select(&index)?;
+        }
+        if let Some(extra) = &mut self.extra {
+            *extra = extra.select(&index)?;
         }
         self.attended = rows.iter().map(|&row| self.attended[row].clone()).collect();
         self.next_positions = rows.iter().map(|&row| self.next_positions[row]).collect();

@@ -29,7 +29,19 @@ impl Llama {
         rules: &[Box<dyn ScoreRule>],
         options: &GenerateOptions,
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        let layout = Layout::new(prompts, &self.config, &LlamaCache::new())?;
+        self.generate_from(ctx, LlamaCache::new(), prompts, rules, options)
+    }
+
+    /// As [`generate`](Self::generate), from a cache that has seen no text.
+    pub(crate) fn generate_from(
+        &self,
+        ctx: &Context,
+        cache: LlamaCache,
+        prompts: &LlamaInput,
+        rules: &[Box<dyn ScoreRule>],
+        options: &GenerateOptions,
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        let layout = Layout::new(prompts, &self.config, &cache)?;
         let lengths = layout.lengths();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let room = self.config.longest_input().saturating_sub(longest);
@@ -56,7 +68,7 @@ impl Llama {
             .zip(requests)
             .map(|(stream, prompt_ids)| Request { prompt_ids, stream })
             .collect();
-        let mut session = LlamaSession::prompted(ctx, self, prompts)?;
+        let mut session = LlamaSession::with_cache(self, cache).having_read(ctx, prompts)?;
         generate(ctx, &mut session, &requests, rules, &options)
     }
 }

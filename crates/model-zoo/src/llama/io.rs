@@ -16,6 +16,14 @@ pub enum LlamaTokens {
     InputsEmbeds(Tensor),
 }
 
+impl LlamaTokens {
+    /// Number of rows; 0 of a tensor without dimensions.
+    pub fn batch(&self) -> usize {
+        let (Self::InputIds(tokens) | Self::InputsEmbeds(tokens)) = self;
+        tokens.shape().first().copied().unwrap_or(0)
+    }
+}
+
 /// Where shorter rows of a batch are padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaddingSide {

@@ -5,9 +5,20 @@ use tensor_core::{Context, Tensor};
 use super::config::LlamaConfig;
 use crate::error::Result;
 use crate::layers::{
-    Activation, GroupedQueryAttention, KeyValue, KeyValueCache, Linear, RmsNorm, Rotation,
+    Activation, AttendingLayer, ExtraAttention, GroupedQueryAttention, KeyValue, KeyValueCache,
+    Linear, RmsNorm, Rotation,
 };
 use crate::weights::{Builder, Init};
+
+/// What all layers read in one pass beside the states.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared<'a> {
+    pub rotation: &'a Rotation,
+    /// `(B, T)`, of all positions so far: hides some.
+    pub key_mask: Option<&'a Tensor>,
+    /// What heads attend to beside the text, and what that reads.
+    pub extra: Option<(&'a dyn ExtraAttention, &'a [Tensor])>,
+}
 
 /// ```text
 /// a = x + attention(RmsNorm(x))
@@ -15,6 +26,7 @@ use crate::weights::{Builder, Init};
 /// ```
 #[derive(Debug)]
 pub(super) struct LlamaLayer {
+    index: usize,
     self_attn: GroupedQueryAttention,
     mlp: GatedMlp,
     input_layernorm: RmsNorm,
@@ -22,10 +34,12 @@ pub(super) struct LlamaLayer {
 }
 
 impl LlamaLayer {
-    pub(super) fn new(builder: &Builder, config: &LlamaConfig) -> Result<Self> {
+    /// The layer number `index`.
+    pub(super) fn new(builder: &Builder, config: &LlamaConfig, index: usize) -> Result<Self> {
         let norm =
             |name| RmsNorm::new(&builder.scope(name), config.hidden_size, config.rms_norm_eps);
         Ok(Self {
+            index,
             self_attn: attention(&builder.scope("self_attn"), config)?,
             mlp: GatedMlp::new(&builder.scope("mlp"), config)?,
             input_layernorm: norm("input_layernorm")?,
@@ -33,32 +47,35 @@ impl LlamaLayer {
         })
     }
 
-    /// States `(B, T, D)` to `(B, T, D)`; `key_mask` `(B, T)` hides some positions.
+    /// Its attention.
+    pub(super) fn attention(&self) -> &GroupedQueryAttention {
+        &self.self_attn
+    }
+
+    /// States `(B, T, D)` to `(B, T, D)`.
     pub(super) fn forward(
         &self,
         ctx: &Context,
         x: &Tensor,
-        rotation: &Rotation,
-        key_mask: Option<&Tensor>,
+        shared: Shared<'_>,
     ) -> tensor_core::Result<Tensor> {
         let normed = self.input_layernorm.forward(ctx, x)?;
-        let own = self.self_attn.keys_values(ctx, &normed, rotation)?;
-        self.rest(ctx, x, &normed, &own, rotation, key_mask)
+        let own = self.self_attn.keys_values(ctx, &normed, shared.rotation)?;
+        self.rest(ctx, x, &normed, &own, shared)
     }
 
     /// As [`forward`](Self::forward) for the positions that `cached` has not seen, which it then
-    /// has; `key_mask` `(B, T')` is of all positions.
+    /// has.
     pub(super) fn forward_cached(
         &self,
         ctx: &Context,
         x: &Tensor,
         cached: &mut KeyValueCache,
-        rotation: &Rotation,
-        key_mask: Option<&Tensor>,
+        shared: Shared<'_>,
     ) -> tensor_core::Result<Tensor> {
         let normed = self.input_layernorm.forward(ctx, x)?;
-        let all = cached.append(self.self_attn.keys_values(ctx, &normed, rotation)?)?;
-        self.rest(ctx, x, &normed, &all, rotation, key_mask)
+        let all = cached.append(self.self_attn.keys_values(ctx, &normed, shared.rotation)?)?;
+        self.rest(ctx, x, &normed, &all, shared)
     }
 
     fn rest(
@@ -67,10 +84,15 @@ impl LlamaLayer {
         x: &Tensor,
         normed: &Tensor,
         memory: &KeyValue,
-        rotation: &Rotation,
-        key_mask: Option<&Tensor>,
+        Shared { rotation, key_mask, extra }: Shared<'_>,
     ) -> tensor_core::Result<Tensor> {
-        let x = x.add(&self.self_attn.attend(ctx, normed, memory, rotation, key_mask)?)?;
+        let attention = &self.self_attn;
+        let (query, mut found) = attention.attend(ctx, normed, memory, rotation, key_mask)?;
+        if let Some((extra, inputs)) = extra {
+            let layer = AttendingLayer { index: self.index, attention, inputs };
+            found = extra.add_to(ctx, layer, &query, found)?;
+        }
+        let x = x.add(&attention.project(ctx, &found)?)?;
         let normed = self.post_attention_layernorm.forward(ctx, &x)?;
         x.add(&self.mlp.forward(ctx, &normed)?)
     }

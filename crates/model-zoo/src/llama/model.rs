@@ -1,6 +1,7 @@
 //! LLaMA as a whole: embedding, layers, final norm and the projection to the vocabulary.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tensor_core::{Context, DType, Device, Tensor};
 
@@ -8,12 +9,15 @@ use super::cache::{LlamaCache, key_mask};
 use super::config::LlamaConfig;
 use super::generation_config::LlamaGenerationConfig;
 use super::io::{Layout, LlamaInput, LlamaOutput, LlamaTokens};
-use super::layer::LlamaLayer;
+use super::layer::{LlamaLayer, Shared};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::folder::ModelFolder;
 use crate::json;
-use crate::layers::{Embedding, KeyValueCache, LayerStack, Linear, RmsNorm, Rotary, rows_at};
+use crate::layers::{
+    Embedding, ExtraAttention, GroupedQueryAttention, KeyValueCache, LayerStack, Linear, RmsNorm,
+    Rotary, rows_at,
+};
 use crate::lora::{LoraAdapter, LoraConfig};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Builder, Init, LoadOptions, NameRules, Parameters};
@@ -49,7 +53,7 @@ impl Llama {
         let embed_tokens =
             Embedding::with_padding(&tokens, vocab, width, std, config.padding_row())?;
         let layers = LayerStack::new(config.num_hidden_layers, 0.0, |k| {
-            LlamaLayer::new(&builder.scope(format!("layers.{k}")), config)
+            LlamaLayer::new(&builder.scope(format!("layers.{k}")), config, k)
         })?;
         let norm = RmsNorm::new(&builder.scope("norm"), width, config.rms_norm_eps)?;
         let lm_head = if config.tie_word_embeddings {
@@ -94,12 +98,23 @@ impl Llama {
         options: LoadOptions,
         lora: &LoraConfig,
     ) -> Result<(Self, LoraAdapter)> {
+        Self::open_beside(dir, options, |root, config| {
+            LoraAdapter::around(root, lora, |root| Self::new(root, config))
+        })
+    }
+
+    /// As [`open`](Self::open), by `build`, which returns the model and what it puts beside it.
+    pub(crate) fn open_beside<A>(
+        dir: &Path,
+        options: LoadOptions,
+        build: impl FnOnce(&Builder, &LlamaConfig) -> Result<(Self, A)>,
+    ) -> Result<(Self, A)> {
         let config = LlamaConfig::open(dir)?;
-        let (mut model, adapter) = Builder::open_model(dir, NameRules::llama(), options, |root| {
-            LoraAdapter::around(root, lora, |root| Self::new(root, &config))
-        })?;
+        let rules = NameRules::llama();
+        let (mut model, beside) =
+            Builder::open_model(dir, rules, options, |root| build(root, &config))?;
         model.generation = LlamaGenerationConfig::open(dir, &config)?;
-        Ok((model, adapter))
+        Ok((model, beside))
     }
 
     /// Opens the tokenizer of a folder, whose ids must all have an embedding here.
@@ -153,14 +168,28 @@ impl Llama {
     /// shape, or a row has more attended positions than [`LlamaConfig::longest_input`];
     /// [`Option`](crate::ErrorKind::Option) when an id is not below `vocab_size`.
     pub fn forward(&self, ctx: &Context, input: &LlamaInput) -> Result<LlamaOutput> {
+        self.forward_beside(ctx, input, None, Vec::new())
+    }
+
+    /// As [`forward`](Self::forward), with heads that also attend to `extra`, which reads `others`.
+    pub(crate) fn forward_beside(
+        &self,
+        ctx: &Context,
+        input: &LlamaInput,
+        extra: Option<Arc<dyn ExtraAttention>>,
+        others: Vec<Tensor>,
+    ) -> Result<LlamaOutput> {
         let layout = Layout::new(input, &self.config, &LlamaCache::new())?;
         let x = self.entry(ctx, input, &layout)?;
         let rotation = self.rotary.rotation(&layout.positions, x.device())?;
         let key_mask = key_mask(&layout.attended, x.device())?;
         let keep = input.output_hidden_states;
+        let inputs = std::iter::once(x).chain(others).collect();
         let (x, mut hidden_states) =
-            self.layers.forward(ctx, vec![x], keep, move |layer, ctx, inputs| {
-                layer.forward(ctx, &inputs[0], &rotation, key_mask.as_ref())
+            self.layers.forward(ctx, inputs, keep, move |layer, ctx, inputs| {
+                let extra = extra.as_deref().map(|extra| (extra, &inputs[1..]));
+                let shared = Shared { rotation: &rotation, key_mask: key_mask.as_ref(), extra };
+                layer.forward(ctx, &inputs[0], shared)
             })?;
         let last_hidden_state = self.norm.forward(ctx, &x)?;
         if keep {
@@ -197,8 +226,10 @@ impl Llama {
         cache.extend(&layout);
         let key_mask = cache.key_mask(x.device())?;
         cache.layers.resize_with(self.config.num_hidden_layers, KeyValueCache::default);
+        let extra = cache.extra.as_deref().map(|extra| (extra, &[][..]));
+        let shared = Shared { rotation: &rotation, key_mask: key_mask.as_ref(), extra };
         for (layer, cached) in self.layers.iter().zip(&mut cache.layers) {
-            x = layer.forward_cached(ctx, &x, cached, &rotation, key_mask.as_ref())?;
+            x = layer.forward_cached(ctx, &x, cached, shared)?;
         }
         Ok(LlamaOutput {
             last_hidden_state: self.norm.forward(ctx, &x)?,
@@ -242,6 +273,11 @@ impl Llama {
         let architecture = "LlamaForCausalLM";
         ModelFolder { config, architecture, parameters, aliases: &[] }.save(dir, dtype)?;
         json::write(&dir.join("generation_config.json"), &self.generation)
+    }
+
+    /// The attention of each layer, in order.
+    pub(crate) fn attentions(&self) -> impl Iterator<Item = &GroupedQueryAttention> {
+        self.layers.iter().map(LlamaLayer::attention)
     }
 
     /// Where the parameters are.

@@ -20,7 +20,7 @@ pub struct LlamaSession<'m> {
 impl<'m> LlamaSession<'m> {
     /// A session that has read nothing.
     pub fn new(model: &'m Llama) -> Self {
-        Self { model, cache: LlamaCache::new(), following: None }
+        Self::with_cache(model, LlamaCache::new())
     }
 
     /// A session that has read `prompts`, for decoding by [`TokenModel`]: its first call gets what
@@ -30,9 +30,18 @@ impl<'m> LlamaSession<'m> {
     ///
     /// As [`read`](Self::read).
     pub fn prompted(ctx: &Context, model: &'m Llama, prompts: &LlamaInput) -> Result<Self> {
-        let mut session = Self::new(model);
-        session.following = Some(session.read(ctx, prompts)?);
-        Ok(session)
+        Self::new(model).having_read(ctx, prompts)
+    }
+
+    /// A session that goes on from `cache`.
+    pub(crate) fn with_cache(model: &'m Llama, cache: LlamaCache) -> Self {
+        Self { model, cache, following: None }
+    }
+
+    /// The session when it has read `prompts`; see [`prompted`](Self::prompted).
+    pub(super) fn having_read(mut self, ctx: &Context, prompts: &LlamaInput) -> Result<Self> {
+        self.following = Some(self.read(ctx, prompts)?);
+        Ok(self)
     }
 
     /// The model that decodes.

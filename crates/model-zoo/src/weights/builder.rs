@@ -256,6 +256,14 @@ impl Builder {
         Ok(Some(beside))
     }
 
+    /// A generator of parameters to train beside what this scope's source holds, with its seed and
+    /// device.
+    pub(crate) fn trained_beside(&self) -> Self {
+        let state = self.state.borrow();
+        let LoadOptions { device, seed, .. } = state.options;
+        Self::random(seed, state.options.trained_dtype(), device)
+    }
+
     /// Makes a tensor the parameter of that full name.
     fn register(&self, name: String, tensor: Tensor) -> Result<Var> {
         let mut state = self.state.borrow_mut();

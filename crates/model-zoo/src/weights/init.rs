@@ -29,6 +29,8 @@ pub enum Init {
     Zeros,
     /// All one: gains of norms.
     Ones,
+    /// Ones on the main diagonal of a matrix, which need not be square, zeros elsewhere.
+    Identity,
     /// Whisper's fixed positions `(T, D)`: sines in the first half of the columns, cosines in
     /// the second, wavelengths from `2 pi` to `10000 * 2 pi` in geometric steps.
     Sinusoids,
@@ -65,11 +67,24 @@ impl Init {
             Init::Constant(value) => Tensor::full(shape, value, dtype, device)?,
             Init::Zeros => Tensor::zeros(shape, dtype, device)?,
             Init::Ones => Tensor::ones(shape, dtype, device)?,
+            Init::Identity => Tensor::from_vec(identity(shape)?, shape, Device::Cpu)?
+                .to_dtype(dtype)?
+                .to_device(device)?,
             Init::Sinusoids => Tensor::from_vec(sinusoids(shape)?, shape, Device::Cpu)?
                 .to_dtype(dtype)?
                 .to_device(device)?,
         })
     }
+}
+
+/// `1` at `(i, i)`.
+fn identity(shape: &[usize]) -> Result<Vec<f32>> {
+    let &[rows, columns] = shape else {
+        return Err(ZooError::shape("identity", format!("got shape {shape:?}, expected (M, N)")));
+    };
+    let mut values = vec![0.0; rows * columns];
+    values.iter_mut().step_by(columns + 1).take(rows.min(columns)).for_each(|v| *v = 1.0);
+    Ok(values)
 }
 
 /// `p(t, i) = sin(t w_i)`, `p(t, D/2 + i) = cos(t w_i)`, `w_i = 10000^(-i / (D/2 - 1))`.
@@ -102,6 +117,14 @@ mod tests {
         assert_eq!(values[..6], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         assert!((values[6] - 1f32.sin()).abs() < 1e-7);
         assert!((values[6 + 2] - 1e-4).abs() < 1e-9, "the slowest wave has frequency 1/10000");
+    }
+
+    #[test]
+    fn identity_has_ones_on_the_main_diagonal_alone() {
+        assert_eq!(identity(&[3, 2]).unwrap(), [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(identity(&[2, 3]).unwrap(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        let text = identity(&[4]).unwrap_err().to_string();
+        assert_eq!(text, "identity: got shape [4], expected (M, N)");
     }
 
     #[test]

@@ -13,6 +13,11 @@ impl NameRules {
     pub fn whisper_encoder() -> Self {
         Self { canonical, ignorable: |name| !name.starts_with("model.encoder.") }
     }
+
+    /// Of Whisper some of the decoder's attention to the encoder: all else stays unread.
+    pub fn whisper_cross_attention() -> Self {
+        Self { canonical, ignorable: |_| true }
+    }
 }
 
 fn canonical(name: &str) -> String {

@@ -23,3 +23,4 @@ mod real_weights;
 mod stored_weights;
 mod tokenizer;
 mod transcribe;
+mod whispering;

@@ -78,14 +78,6 @@ impl KeyValue {
         Ok(KeyValue { key: shared(&self.key)?, value: shared(&self.value)? })
     }
 
-    /// This, followed in time by `later`.
-    pub fn append(&self, later: &KeyValue) -> tensor_core::Result<KeyValue> {
-        Ok(KeyValue {
-            key: Tensor::cat(&[&self.key, &later.key], 1)?,
-            value: Tensor::cat(&[&self.value, &later.value], 1)?,
-        })
-    }
-
     /// Where the elements are.
     pub fn device(&self) -> Device {
         self.key.device()

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tensor_core::{Device, Tensor};
 
-use super::io::Layout;
 use crate::error::{Result, ZooError};
 use crate::layers::{ExtraAttention, KeyValueCache};
 
@@ -82,15 +81,16 @@ impl LlamaCache {
         self.next_positions.get(b).copied().unwrap_or(0)
     }
 
-    /// Takes note of the positions that `layout` adds.
-    pub(super) fn extend(&mut self, layout: &Layout) {
-        let batch = layout.attended.len();
+    /// Takes note of new positions, as many in each row: which may be attended to, and where they
+    /// stand for the rotation.
+    pub(super) fn extend(&mut self, attended: &[Vec<bool>], positions: &[Vec<i64>]) {
+        let batch = attended.len();
         self.attended.resize(batch, Vec::new());
         self.next_positions.resize(batch, 0);
         for b in 0..batch {
-            self.attended[b].extend_from_slice(&layout.attended[b]);
-            if let Some(t) = layout.attended[b].iter().rposition(|&seen| seen) {
-                self.next_positions[b] = layout.positions[b][t] + 1;
+            self.attended[b].extend_from_slice(&attended[b]);
+            if let Some(t) = attended[b].iter().rposition(|&seen| seen) {
+                self.next_positions[b] = positions[b][t] + 1;
             }
         }
     }

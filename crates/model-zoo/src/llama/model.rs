@@ -223,7 +223,7 @@ impl Llama {
         let layout = Layout::new(input, &self.config, cache)?;
         let mut x = self.entry(ctx, input, &layout)?;
         let rotation = self.rotary.rotation(&layout.positions, x.device())?;
-        cache.extend(&layout);
+        cache.extend(&layout.attended, &layout.positions);
         let key_mask = cache.key_mask(x.device())?;
         cache.layers.resize_with(self.config.num_hidden_layers, KeyValueCache::default);
         let extra = cache.extra.as_deref().map(|extra| (extra, &[][..]));

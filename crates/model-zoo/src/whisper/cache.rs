@@ -3,7 +3,7 @@
 use tensor_core::Tensor;
 
 use crate::error::{Result, ZooError};
-use crate::layers::KeyValue;
+use crate::layers::{KeyValue, KeyValueCache};
 
 /// Keys and values of what has been decoded, and of the memory, which are projected once.
 ///
@@ -21,8 +21,8 @@ pub struct DecoderCache {
 
 #[derive(Debug, Clone)]
 pub(super) struct LayerCache {
-    /// Of the tokens, `(rows, ..)`; `None` before the first.
-    pub(super) own: Option<KeyValue>,
+    /// Of the tokens, `(rows, ..)`.
+    pub(super) own: KeyValueCache,
     /// Of the encoder's output, `(items, ..)`.
     pub(super) memory: KeyValue,
 }
@@ -53,19 +53,16 @@ impl DecoderCache {
             let detail = format!("row is {row}, expected below {}", self.items.len());
             return Err(ZooError::shape("decoder cache", detail));
         }
+        if rows.iter().copied().eq(0..self.items.len()) {
+            return Ok(());
+        }
         let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let Some(device) = self.layers.first().map(|layer| layer.memory.device()) else {
             return Ok(());
         };
         let index = Tensor::from_vec(index, &[rows.len()], device)?;
-        let selected = |own: &KeyValue| own.select(&index);
-        let own: Vec<Option<KeyValue>> = self
-            .layers
-            .iter()
-            .map(|layer| layer.own.as_ref().map(selected).transpose())
-            .collect::<tensor_core::Result<_>>()?;
-        for (layer, own) in self.layers.iter_mut().zip(own) {
-            layer.own = own;
+        for layer in &mut self.layers {
+            layer.own.select(&index)?;
         }
         self.items = rows.iter().map(|&row| self.items[row]).collect();
         Ok(())

@@ -8,7 +8,7 @@ use super::encoder::EncoderOutput;
 use super::layer::{DecoderLayer, Heard, norm};
 use crate::config::ModelConfig;
 use crate::error::{Result, ZooError};
-use crate::layers::{Embedding, LayerNorm, LayerStack, Linear};
+use crate::layers::{Embedding, KeyValueCache, LayerNorm, LayerStack, Linear};
 use crate::weights::{Builder, Init};
 
 /// What the decoder reads.
@@ -194,7 +194,8 @@ impl WhisperDecoder {
         let states = &memory.last_hidden_state;
         let mut layers = Vec::new();
         for layer in self.layers.iter() {
-            layers.push(LayerCache { own: None, memory: layer.project_memory(ctx, states)? });
+            let memory = layer.project_memory(ctx, states)?;
+            layers.push(LayerCache { own: KeyValueCache::default(), memory });
         }
         let mut cache = DecoderCache::new();
         cache.hear(layers, memory.key_mask()?, states.shape()[0]);

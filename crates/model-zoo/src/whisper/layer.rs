@@ -107,14 +107,8 @@ impl DecoderLayer {
         heard: Heard<'_>,
     ) -> tensor_core::Result<Tensor> {
         let normed = self.self_attn_layer_norm.forward(ctx, x)?;
-        let fresh = self.self_attn.keys_values(ctx, &normed)?;
-        let own = match &cached.own {
-            Some(seen) => seen.append(&fresh)?,
-            None => fresh,
-        };
-        let out = self.rest(ctx, x, &normed, [&own, &cached.memory], heard)?;
-        cached.own = Some(own);
-        Ok(out)
+        let own = cached.own.append(self.self_attn.keys_values(ctx, &normed)?)?;
+        self.rest(ctx, x, &normed, [&own, &cached.memory], heard)
     }
 
     /// Keys and values of the encoder's states `(B, T', D)`.

@@ -1,7 +1,8 @@
 //! The work that is timed, as data and closures, shared by criterion and by `compare`.
 //!
 //! Names and shapes are those of the scripts in `benches/peers`, which do the same work in PyTorch.
-//! The alignment kernels have definitions and peers of their own: [`kernels`].
+//! The alignment kernels and whole models at work have definitions and peers of their own: [`kernels`]
+//! and [`models`].
 
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ pub mod device;
 pub mod kernels;
 mod log_mel;
 mod matmul;
+pub mod models;
 mod samples;
 mod whisper;
 

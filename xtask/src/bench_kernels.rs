@@ -2,11 +2,11 @@
 //!
 //! The work is done by `kernels` of `consonance-benches`; here the peers get an environment.
 
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use crate::peer_environment::{environment, is_current};
 use crate::{Result, emulate, gpu_check, spawn, workspace};
 
 const PEERS: &str = "--peers";
@@ -99,7 +99,7 @@ fn kernels(root: &Path, args: &[String]) -> Command {
 }
 
 /// A program of the benches, in release mode.
-fn run_bin(root: &Path, bin: &str, args: &[String]) -> Command {
+pub fn run_bin(root: &Path, bin: &str, args: &[String]) -> Command {
     let mut cargo = workspace::cargo();
     cargo.args(["run", "--release", "--package", "consonance-benches", "--bin", bin]);
     cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--").args(args);
@@ -107,51 +107,6 @@ fn run_bin(root: &Path, bin: &str, args: &[String]) -> Command {
     // slower than what users build.
     cargo.env("CARGO_INCREMENTAL", "0");
     cargo
-}
-
-/// The requirements that an environment was made from are kept in it: equal text, equal packages.
-fn stamp(folder: &Path) -> PathBuf {
-    folder.join("requirements.txt")
-}
-
-fn interpreter(folder: &Path) -> PathBuf {
-    folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
-}
-
-fn is_current(folder: &Path, requirements: &Path) -> Result<bool> {
-    let wanted = fs::read_to_string(requirements)
-        .map_err(|error| format!("{}: {error}", requirements.display()))?;
-    let made = fs::read_to_string(stamp(folder)).is_ok_and(|made| made == wanted);
-    Ok(made && interpreter(folder).exists())
-}
-
-/// The interpreter of an environment that has the requirements, making it where it is not there.
-fn environment(folder: &Path, requirements: &Path) -> Result<PathBuf> {
-    let python = interpreter(folder);
-    if is_current(folder, requirements)? {
-        return Ok(python);
-    }
-    let base = env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    println!("peers: making an environment in {}", folder.display());
-    // The stamp of an older one must not outlive a pip that fails half way.
-    if stamp(folder).exists() {
-        fs::remove_file(stamp(folder))?;
-    }
-    let hint = "hint: install Python 3.11 or newer with its venv module, or name one in PYTHON";
-    let mut venv = Command::new(&base);
-    venv.args(["-m", "venv", "--clear"]).arg(folder);
-    if !spawn::wait(&mut venv).map_err(|error| format!("{error} ({hint})"))?.success() {
-        return Err(format!("`{base} -m venv` failed ({hint})").into());
-    }
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements);
-    if !spawn::wait(&mut pip)?.success() {
-        let text = "pip could not install benches/peers/requirements-kernels.txt (hint: its messages \
-                    are above; it needs the network)";
-        return Err(text.into());
-    }
-    fs::copy(requirements, stamp(folder))?;
-    Ok(python)
 }
 
 #[cfg(test)]
@@ -180,23 +135,5 @@ mod tests {
     fn an_interpreter_is_not_to_be_named_twice() {
         let error = run(&args("--peers --python x")).unwrap_err().to_string();
         assert_eq!(error, "--python: comes with --peers, expected PYTHON=... instead");
-    }
-
-    #[test]
-    fn an_environment_is_current_while_the_requirements_are_its_own() {
-        let folder = env::temp_dir().join(format!("bench-kernels-test-{}", std::process::id()));
-        let requirements = folder.join("wanted.txt");
-        let python = interpreter(&folder);
-        fs::create_dir_all(python.parent().unwrap()).unwrap();
-        fs::write(&requirements, "a==1\n").unwrap();
-        assert!(!is_current(&folder, &requirements).unwrap());
-        fs::copy(&requirements, stamp(&folder)).unwrap();
-        assert!(!is_current(&folder, &requirements).unwrap(), "it has no interpreter");
-        fs::write(&python, "").unwrap();
-        assert!(is_current(&folder, &requirements).unwrap());
-        fs::write(&requirements, "a==2\n").unwrap();
-        assert!(!is_current(&folder, &requirements).unwrap());
-        fs::remove_dir_all(&folder).unwrap();
-        assert!(is_current(&folder, &requirements).is_err());
     }
 }

@@ -7,12 +7,14 @@
 
 mod bench;
 mod bench_kernels;
+mod bench_models;
 mod cli;
 mod doctor;
 mod emulate;
 mod gpu_check;
 mod kernels;
 mod packages;
+mod peer_environment;
 mod spawn;
 mod test;
 mod tidy;
@@ -101,6 +103,13 @@ const WORKSPACE: &[Command] = &[
         about: "alignment kernels, checked and timed; --peers times other libraries",
         options: bench_kernels::OPTIONS,
         run: bench_kernels::run,
+    },
+    Command {
+        name: "bench-models",
+        usage: "WHAT [--peers] [OPTIONS]",
+        about: "Whisper and LLaMA at work: speed, errors; --peers runs other libraries too",
+        options: bench_models::OPTIONS,
+        run: bench_models::run,
     },
     Command {
         name: "gpu-check",

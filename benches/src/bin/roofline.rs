@@ -39,8 +39,9 @@ fn run() -> anyhow::Result<()> {
         return Ok(());
     }
     let card = options.card.unwrap_or(&CARDS[0]);
-    let file =
-        options.record.then(|| record::fresh(&record::folder().join("emulated"), "roofline"));
+    let file = options
+        .record
+        .then(|| record::fresh(&record::folder().join("emulated"), "roofline", "csv"));
     if let Some(file) = &file {
         record::expect_new(file)?;
     }

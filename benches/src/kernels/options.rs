@@ -101,7 +101,7 @@ impl Options {
             options.shape.as_deref().unwrap_or_default()
         );
         if wants_record {
-            let path = record::fresh(&record::folder(), "kernels");
+            let path = record::fresh(&record::folder(), "kernels", "csv");
             record::expect_new(&path)?;
             options.record = Some(path);
             if options.fills_readme() {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::turns::Turn;
 
 /// Variables that set the threads of the libraries below the libraries.
-const THREADS: [&str; 3] = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
+pub const THREADS: [&str; 3] = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
 
 /// `peers/kernels/serve.py` with one library and one case in it.
 pub struct Process {
@@ -31,14 +31,24 @@ impl Process {
         command.arg(script).arg(library).args(["--threads", &threads.to_string()]);
         command.envs(THREADS.map(|name| (name, threads.to_string())));
         command.env("PYTHONDONTWRITEBYTECODE", "1");
+        Self::spawn(command)
+    }
+
+    /// Starts a program that answers requests.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        let program = command.get_program().display().to_string();
         // Its complaints come as replies; what else a library says would tear our progress apart.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().with_context(|| format!("{python}: cannot start"))?;
+        let mut child = command.spawn().with_context(|| format!("{program}: cannot start"))?;
         match (child.stdin.take(), child.stdout.take()) {
             (Some(requests), Some(replies)) => {
                 Ok(Self { child, requests, replies: BufReader::new(replies) })
             }
-            _ => bail!("{python}: has no pipes"),
+            _ => bail!("{program}: has no pipes"),
         }
     }
 

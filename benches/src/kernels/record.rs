@@ -42,11 +42,12 @@ fn date(mut days: u64) -> String {
 }
 
 /// A file of today in `folder` that is not there yet: `DATE_NAME.csv`, then `DATEb_NAME.csv` and on.
-pub fn fresh(folder: &Path, name: &str) -> PathBuf {
+pub fn fresh(folder: &Path, name: &str, extension: &str) -> PathBuf {
     let today = today();
     let letters = std::iter::once(String::new()).chain(('b'..='z').map(String::from));
-    let mut paths = letters.map(|letter| folder.join(format!("{today}{letter}_{name}.csv")));
-    let last = folder.join(format!("{today}z_{name}.csv"));
+    let mut paths =
+        letters.map(|letter| folder.join(format!("{today}{letter}_{name}.{extension}")));
+    let last = folder.join(format!("{today}z_{name}.{extension}"));
     paths.find(|path| !path.exists()).unwrap_or(last)
 }
 
@@ -113,13 +114,15 @@ mod tests {
     #[test]
     fn a_second_record_of_a_day_has_a_letter() {
         let folder = tempfile::tempdir().unwrap();
-        let first = fresh(folder.path(), "kernels");
+        let first = fresh(folder.path(), "kernels", "csv");
         assert!(first.ends_with(format!("{}_kernels.csv", today())));
         std::fs::write(first, "").unwrap();
-        let second = fresh(folder.path(), "kernels");
+        let second = fresh(folder.path(), "kernels", "csv");
         assert!(second.ends_with(format!("{}b_kernels.csv", today())));
         std::fs::write(second, "").unwrap();
-        assert!(fresh(folder.path(), "kernels").ends_with(format!("{}c_kernels.csv", today())));
+        assert!(
+            fresh(folder.path(), "kernels", "csv").ends_with(format!("{}c_kernels.csv", today()))
+        );
     }
 
     #[test]

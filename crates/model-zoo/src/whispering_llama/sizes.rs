@@ -98,7 +98,7 @@ impl WhisperingConfig {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when the sizes do not go together, as in
+    /// [`Config`](crate::ErrorKind::Config) when the sizes do not go together, as in
     /// [`WhisperingLlama::new`](super::WhisperingLlama::new).
     ///
     /// # Examples

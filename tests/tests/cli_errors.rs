@@ -252,7 +252,7 @@ fn options_of_transcribe_out_of_range_are_named() {
         assert_refused(&world, &format!("transcribe {SOUND} {options}"), "teacher", said);
     }
 
-    let said = "whisper prompt: language is `xx`, expected a code that the vocabulary has as \
+    let said = "error: teacher: whisper prompt: language is `xx`, expected a code that the vocabulary has as \
                 `<|xx|>` (hint: codes are those of ISO 639-1, such as `en` and `de`)";
     assert_refused(&world, &format!("transcribe {SOUND} --language xx"), "teacher", said);
 }

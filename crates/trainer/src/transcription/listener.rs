@@ -33,7 +33,8 @@ impl<'a> Listener<'a> {
         model: &'a Whisper,
         tokenizer: &'a Tokenizer,
     ) -> anyhow::Result<Self> {
-        let transcriber = Transcriber::new(model, tokenizer, options.decode.clone())?;
+        let transcriber = Transcriber::new(model, tokenizer, options.decode.clone())
+            .with_context(|| options.model.display().to_string())?;
         ensure!(
             options.decode.without_timestamps || transcriber.has_timestamps(),
             "{}: the vocabulary has no timestamps, which --timestamps, --word-timestamps and \

@@ -16,7 +16,7 @@ pub const OPTIONS: &str = "what
   long             ten minutes of joined utterances: nothing said twice, nothing left out
 
 options
-  --peers          transformers, faster-whisper, whisper.cpp and llama.cpp too, in turn with ours; the
+  --peers          transformers, openai-whisper, faster-whisper, whisper.cpp and llama.cpp too; the
                    first time, an environment with pinned versions is made under target/ by the
                    interpreter that PYTHON names (default: python3): pip downloads some gigabytes into
                    it and compiles llama.cpp

@@ -3,12 +3,13 @@
 
     serve.py hear|say LIBRARY --model DIR --form FORM --beam N --threads N --converted DIR
 
-LIBRARY is `transformers`, `faster_whisper` or `whisper_cpp` to hear, `transformers` or `llama_cpp` to say. Each request
-and each reply is one JSON object on one line. The first request loads the model; weights that a library wants in a format
-of its own are converted from the Hugging Face folder once and kept in --converted.
+LIBRARY is `transformers`, `faster_whisper`, `whisper_cpp` or `openai_whisper` to hear, `transformers` or `llama_cpp` to
+say. Each request and each reply is one JSON object on one line. The first request loads the model; weights that a library
+wants in a format of its own are converted from the Hugging Face folder once and kept in --converted.
 
     {}                                      ->  {"version": "..."}
     {"clips": [FILE, ..]}                   ->  {"texts": [..]}             f32 samples at 16 kHz; without times
+    {"recording": FILE}                     ->  {"segments": [[START, END, TEXT], ..]}              `openai_whisper` alone
     {"prompt": [ID, ..], "new": N}          ->  {"ids": [..]}               the likeliest tokens, past any end
     {"peak": true}                          ->  {"peak_mb": x, "own_mb": x}
     {"normalize": [TEXT, ..]}               ->  {"texts": [..]}             Whisper's English normaliser; `transformers`
@@ -46,6 +47,13 @@ def answer(model, request):
         start = time.perf_counter()
         texts = model.hear(clips)
         return dict(seconds=time.perf_counter() - start, texts=[text.strip() for text in texts])
+    if "recording" in request:
+        import numpy
+
+        samples = numpy.fromfile(request["recording"], dtype="<f4")
+        start = time.perf_counter()
+        segments = model.recording(samples)
+        return dict(seconds=time.perf_counter() - start, segments=segments)
     if "prompt" in request:
         start = time.perf_counter()
         ids = model.say(request["prompt"], request["new"])

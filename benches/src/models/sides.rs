@@ -38,6 +38,10 @@ pub(super) const HEARING: &[Side] = &[
     peer("whisper.cpp f16", "whisper_cpp", "f16"),
 ];
 
+/// For recordings of any length; the first one is whom the other is compared with.
+pub(super) const RECORDINGS: &[Side] =
+    &[ours("ours f16 weights", "stored"), peer("openai-whisper f32", "openai_whisper", "float32")];
+
 /// The reference of texts.
 pub(super) const TRANSFORMERS: Side = peer("transformers f32", "transformers", "float32");
 

@@ -208,6 +208,24 @@ fn a_tokenizer_that_is_absent_or_of_another_vocabulary_is_named() {
 }
 
 #[test]
+fn text_that_is_longer_than_the_positions_of_a_model_is_named() {
+    let world = world();
+    for (dir, longest) in [("student", 16), ("model", 48)] {
+        let text = "red ".repeat(60);
+        let message = fail(
+            world
+                .command(&["encode", "--model", dir, "--output", "e", "--text", "red", "--text"])
+                .arg(text),
+        );
+        assert!(message.contains("error: text 2 has "), "{message}");
+        let said = format!(
+            "tokens, expected at most {longest}, the positions of the model (hint: split it)"
+        );
+        assert!(message.contains(&said), "{message}");
+    }
+}
+
+#[test]
 fn sound_that_a_model_cannot_hear_at_once_is_named_with_a_way_out() {
     let world = world();
     fs::write(world.path("long.wav"), wav(&vec![0.1; 40_000])).unwrap();

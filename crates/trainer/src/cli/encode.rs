@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use audio_frontend::LogMel;
-use model_zoo::ModelKind;
 use model_zoo::bert::{Bert, BertInput};
 use model_zoo::hubert::{Hubert, HubertInput, Preprocessor};
 use model_zoo::llama::{Llama, LlamaInput, LlamaTokens, PaddingSide};
 use model_zoo::whisper::{EncoderInput, Whisper};
+use model_zoo::{ModelKind, Tokenizer};
 use tensor_core::{Context, DType, Device, Tensor, save_safetensors};
 
 use super::weights::Weights;
@@ -179,16 +179,33 @@ fn texts(args: &EncodeArgs) -> anyhow::Result<Vec<String>> {
     Ok(texts)
 }
 
+/// Tokens of each text, special ones included.
+fn token_rows(
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    longest: usize,
+) -> anyhow::Result<Vec<Vec<u32>>> {
+    (1..)
+        .zip(texts)
+        .map(|(number, text)| {
+            let ids = tokenizer.encode(text, true)?;
+            let count = ids.len();
+            ensure!(
+                count <= longest,
+                "text {number} has {count} tokens, expected at most {longest}, the positions of the \
+                 model (hint: split it)"
+            );
+            Ok(ids)
+        })
+        .collect()
+}
+
 fn bert(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     let texts = texts(args)?;
     let model = Bert::open(&args.model, args.weights.load_options())?;
     let tokenizer = open_tokenizer(&args.model, model.config.vocab_size)?;
     let pad_id = tokenizer.pad_id().context("tokenizer: no [PAD] token")?;
-    let longest = model.config.max_position_embeddings;
-    let rows = texts
-        .iter()
-        .map(|text| Ok(tokenizer.encode_within(text, longest)?))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let rows = token_rows(&tokenizer, &texts, model.config.max_position_embeddings)?;
     let chosen = Layers::parse(&args.layers, model.config.num_hidden_layers)?;
     let input = BertInput::from_ids(&rows, pad_id, Device::Cpu)?.with_hidden_states();
     let output = model.forward(&Context::eval(), &input)?;
@@ -200,11 +217,7 @@ fn llama(args: &EncodeArgs) -> anyhow::Result<(Named, usize)> {
     let texts = texts(args)?;
     let model = Llama::open(&args.model, args.weights.load_options())?;
     let tokenizer = model.open_tokenizer(&args.model)?;
-    let longest = model.config.longest_input();
-    let rows = texts
-        .iter()
-        .map(|text| Ok(tokenizer.encode_within(text, longest)?))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let rows = token_rows(&tokenizer, &texts, model.config.longest_input())?;
     let chosen = Layers::parse(&args.layers, model.config.num_hidden_layers)?;
     let input = LlamaInput::from_ids(&rows, PaddingSide::Right, Device::Cpu)?.with_hidden_states();
     let output = model.forward(&Context::eval(), &input)?;

@@ -108,7 +108,7 @@ pub(super) struct TranscribeArgs {
     #[arg(long, alias = "batch-items", value_name = "N", default_value_t = 8)]
     batch: usize,
     /// Form in which weights are kept.
-    #[arg(long, value_enum, default_value_t = Weights::F32)]
+    #[arg(long, value_enum, default_value_t = Weights::Stored)]
     weights: Weights,
     /// CPU threads; 0 takes all cores.
     #[arg(long, default_value_t = 0)]

@@ -23,7 +23,8 @@ pub struct Block<'a> {
     /// Log-sum-exps of the block's columns over all rows, `(M,)`; infinity for a column that is no
     /// anchor, such as an extra negative. Not read unless symmetric.
     pub column_lse: &'a [f64],
-    /// Logits of the block's pairs, `(N,)`, as [`info_nce_lse`] gave them for this block.
+    /// Logits of the block's pairs, `(N,)`, as
+    /// [`info_nce_lse`](super::info_nce_lse) gave them for this block.
     pub positives: &'a [f64],
     /// Pairs in all blocks: the mean is over them.
     pub pairs: usize,

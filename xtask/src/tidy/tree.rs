@@ -11,7 +11,7 @@ use super::Fault;
 /// Largest file outside `assets/`, in bytes.
 const MAX_FILE: u64 = 1_500_000;
 /// Largest sum of the files in `assets/`, in bytes.
-const MAX_ASSETS: u64 = 25_000_000;
+const MAX_ASSETS: u64 = 32_000_000;
 
 /// One file of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -74,8 +74,8 @@ const TRAINER: &[Command] = &[
     },
     Command {
         name: "data",
-        usage: "validate|describe|tokenizer ...",
-        about: "check or summarise a manifest, train a tokenizer on it",
+        usage: "import|validate|describe|tokenizer|align ...",
+        about: "turn a corpus into a manifest; check, summarise or align one, train a tokenizer on it",
         options: "",
         run: |args| trainer::run("data", args),
     },

@@ -13,6 +13,7 @@ mod freeze;
 mod generation;
 mod guard;
 pub mod host;
+pub mod import;
 pub mod interrupt;
 pub mod log;
 pub mod losses;

@@ -37,9 +37,9 @@ enum Command {
     Generate(Box<generate::GenerateArgs>),
     /// Transcribe sound files or a manifest.
     Transcribe(Box<transcribe::TranscribeArgs>),
-    /// Check, describe or tokenise manifests.
+    /// Import, check, describe, align or tokenise manifests.
     #[command(subcommand)]
-    Data(data::DataCommand),
+    Data(Box<data::DataCommand>),
     /// List or copy shipped recipes.
     #[command(subcommand)]
     Recipe(recipe::RecipeCommand),

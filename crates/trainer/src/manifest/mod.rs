@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 
 pub use self::describe::{Casing, Description, FieldSummary, describe};
 pub use self::read::{read, read_all};
-pub use self::validate::{Problem, Validation, ValidationOptions, validate};
+pub use self::validate::{Header, Problem, Validation, ValidationOptions, validate};
 
 /// One line of a manifest.
 #[derive(Debug, Clone, PartialEq)]

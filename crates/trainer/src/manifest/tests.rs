@@ -168,7 +168,7 @@ fn validate_lists_every_bad_line_and_goes_on() {
         std::fs::write(folder.path().join(name), "").unwrap();
     }
     let header = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
-        Some("ok.wav") => Ok(Some(2.0)),
+        Some("ok.wav") => Ok(Header { duration_s: Some(2.0), sample_rate: 16_000 }),
         _ => Err("bad.wav: not a sound file".to_string()),
     };
     let found = validate(&path, ValidationOptions::default(), &header).unwrap();
@@ -204,9 +204,48 @@ fn validate_lists_every_bad_line_and_goes_on() {
 }
 
 #[test]
+fn mixed_sample_rates_and_long_utterances_are_warned_of_with_their_lines() {
+    let (folder, path) = manifest(concat!(
+        "{\"id\": \"a\", \"audio\": \"16k.wav\", \"text\": \"One.\"}\n",
+        "{\"id\": \"b\", \"audio\": \"8k.wav\", \"offset\": 3, \"text\": \"Two.\"}\n",
+        "{\"id\": \"c\", \"audio\": \"16k.wav\", \"duration\": 20, \"text\": \"Three.\"}\n",
+        "{\"id\": \"d\", \"audio\": \"8k.wav\", \"duration\": 10, \"offset\": 1, \"text\": \" \"}\n",
+    ));
+    for name in ["16k.wav", "8k.wav"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let header = |path: &Path| {
+        let sample_rate = if path.ends_with("8k.wav") { 8_000 } else { 16_000 };
+        Ok(Header { duration_s: Some(20.0), sample_rate })
+    };
+    let warnings = |max_duration_s: Option<f64>, filter: &str| -> Vec<String> {
+        let options = ValidationOptions { max_duration_s, ..ValidationOptions::default() };
+        let found = validate(&format!("{path}{filter}"), options, &header).unwrap();
+        assert!(found.is_ok());
+        let folder = format!("{}/", folder.path().display());
+        found.warnings.iter().map(|problem| problem.message.replace(&folder, "")).collect()
+    };
+    let hint = "(hint: data.max_duration_s leaves out what is known to be longer)";
+    assert_eq!(
+        warnings(Some(16.9), ""),
+        [
+            format!("train.jsonl:1: lasts 20.000 s, expected at most 16.9 s {hint}"),
+            format!("train.jsonl:2: lasts 17.000 s, expected at most 16.9 s {hint}"),
+            format!("train.jsonl:3: lasts 20.000 s, expected at most 16.9 s {hint}"),
+            "train.jsonl:4: text is empty".into(),
+            "train.jsonl: sound of 2 sample rates, expected one: 2 lines at 8000 Hz, the first \
+             train.jsonl:2; 2 lines at 16000 Hz, the first train.jsonl:1 (hint: all of it is brought \
+             to the model's rate, but what was sampled lower sounds duller)"
+                .into(),
+        ]
+    );
+    assert!(warnings(None, "#id=a|c").is_empty());
+}
+
+#[test]
 fn a_manifest_of_which_no_line_is_left_is_not_valid() {
     let (_folder, path) = manifest(SPLITS);
-    let header = |_: &Path| Ok(None);
+    let header = |_: &Path| Ok(Header { duration_s: None, sample_rate: 16_000 });
     let options = ValidationOptions::default();
     let errors = |spec: &str| validate(spec, options, &header).unwrap().errors;
     assert_eq!(errors(&format!("{path}#split=dev")), []);

@@ -1,6 +1,6 @@
 //! Finds every bad line of a manifest, before a run stumbles over the first one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::read::{duplicate, nothing_left, parse_lines};
@@ -15,13 +15,24 @@ pub struct ValidationOptions {
     pub tolerance_s: f64,
     /// Characters a second above which a transcript is suspected of belonging elsewhere.
     pub max_chars_per_s: f64,
+    /// Longest utterance, in seconds; `None` takes any.
+    pub max_duration_s: Option<f64>,
+}
+
+/// What the header of a sound file says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Header {
+    /// Length in seconds, where it says so.
+    pub duration_s: Option<f64>,
+    /// Samples a second, Hz.
+    pub sample_rate: u32,
 }
 
 impl Default for ValidationOptions {
     /// 20 errors; 0.1 s, since encoders of lossy formats pad by up to a few frames; 40
-    /// characters a second, twice fast speech.
+    /// characters a second, twice fast speech; any length.
     fn default() -> Self {
-        Self { max_errors: 20, tolerance_s: 0.1, max_chars_per_s: 40.0 }
+        Self { max_errors: 20, tolerance_s: 0.1, max_chars_per_s: 40.0, max_duration_s: None }
     }
 }
 
@@ -70,11 +81,11 @@ impl Validation {
 /// Errors: lines that [`super::read`] refuses, ids that repeat, sound files that are missing or
 /// that `header` refuses, segments that reach past the end of their file, and no line at all.
 /// Warnings: files longer than the duration given for them, audio without text, text too long for
-/// its duration, and text that is all upper case (a cased tokenizer then spells it letter by
-/// letter).
+/// its duration, utterances that are longer than the limit, sound of more than one sample rate, and
+/// text that is all upper case (a cased tokenizer then spells it letter by letter).
 ///
-/// `header` gives the duration of a sound file in seconds, `None` when its header does not say,
-/// or what is wrong with it; it is called once a file.
+/// `header` says what the header of a sound file does, or what is wrong with it; it is called once
+/// a file.
 ///
 /// # Errors
 ///
@@ -82,12 +93,13 @@ impl Validation {
 pub fn validate(
     spec: &str,
     options: ValidationOptions,
-    header: &dyn Fn(&Path) -> Result<Option<f64>, String>,
+    header: &dyn Fn(&Path) -> Result<Header, String>,
 ) -> anyhow::Result<Validation> {
     let spec = ManifestSpec::parse(spec)?;
     let mut found = Validation::default();
     let mut places: HashMap<String, Place> = HashMap::new();
-    let mut durations: HashMap<PathBuf, Option<f64>> = HashMap::new();
+    let mut headers: HashMap<PathBuf, Option<Header>> = HashMap::new();
+    let mut rates: BTreeMap<u32, (Place, usize)> = BTreeMap::new();
     let (mut n_used, mut n_cased, mut n_upper) = (0, 0, 0);
     for line in parse_lines(&spec.path)? {
         found.n_lines += 1;
@@ -105,15 +117,33 @@ pub fn validate(
         }
         places.entry(utterance.id.clone()).or_insert_with(|| utterance.place.clone());
 
-        check_audio(&utterance, options, header, &mut durations, &mut found);
+        let sound = check_audio(&utterance, options, header, &mut headers, &mut found);
+        if let Some(Header { sample_rate, .. }) = sound {
+            let first = || (utterance.place.clone(), 0);
+            rates.entry(sample_rate).or_insert_with(first).1 += 1;
+        }
+        check_length(&utterance, sound, options, &mut found);
         check_text(&utterance, options, &mut found);
         let letters = || utterance.text.chars().filter(|c| c.is_uppercase() || c.is_lowercase());
         n_cased += usize::from(letters().next().is_some());
         n_upper += usize::from(letters().next().is_some() && letters().all(char::is_uppercase));
     }
-    found.n_files = durations.len();
+    found.n_files = headers.len();
     if n_used == 0 && found.is_ok() {
         found.error(options, nothing_left(&spec)?);
+    }
+    if rates.len() > 1 {
+        let groups: Vec<String> = rates
+            .iter()
+            .map(|(rate, (first, n))| format!("{n} lines at {rate} Hz, the first {first}"))
+            .collect();
+        found.warn(format!(
+            "{}: sound of {} sample rates, expected one: {} (hint: all of it is brought to the \
+             model's rate, but what was sampled lower sounds duller)",
+            spec.path.display(),
+            rates.len(),
+            groups.join("; ")
+        ));
     }
     if n_upper * 2 > n_cased {
         found.warn(format!(
@@ -127,28 +157,25 @@ pub fn validate(
 fn check_audio(
     utterance: &Utterance,
     options: ValidationOptions,
-    header: &dyn Fn(&Path) -> Result<Option<f64>, String>,
-    durations: &mut HashMap<PathBuf, Option<f64>>,
+    header: &dyn Fn(&Path) -> Result<Header, String>,
+    headers: &mut HashMap<PathBuf, Option<Header>>,
     found: &mut Validation,
-) {
+) -> Option<Header> {
     let Utterance { offset_s, duration_s, place, .. } = utterance;
-    let Some(audio) = &utterance.audio else { return };
-    let file_s = match durations.get(audio) {
+    let audio = utterance.audio.as_ref()?;
+    let sound = match headers.get(audio) {
         Some(known) => *known,
         None => {
             let result = match audio.is_file() {
                 true => header(audio).map_err(|what| format!("{place}: audio: {what}")),
                 false => Err(format!("{place}: audio is `{}`, no such file", audio.display())),
             };
-            let seconds = result.unwrap_or_else(|message| {
-                found.error(options, message);
-                None
-            });
-            durations.insert(audio.clone(), seconds);
-            seconds
+            let sound = result.map_err(|message| found.error(options, message)).ok();
+            headers.insert(audio.clone(), sound);
+            sound
         }
     };
-    let Some(file_s) = file_s else { return };
+    let Some(file_s) = sound.and_then(|sound| sound.duration_s) else { return sound };
     let end_s = offset_s + duration_s.unwrap_or(0.0);
     if end_s > file_s + options.tolerance_s || *offset_s >= file_s {
         found.error(
@@ -166,6 +193,26 @@ fn check_audio(
         found.warn(format!(
             "{place}: duration is {duration_s}, `{}` holds {file_s:.3} s, the rest is unused",
             audio.display()
+        ));
+    }
+    sound
+}
+
+fn check_length(
+    utterance: &Utterance,
+    sound: Option<Header>,
+    options: ValidationOptions,
+    found: &mut Validation,
+) {
+    let rest = || Some(sound?.duration_s? - utterance.offset_s);
+    let Some(longest) = options.max_duration_s else { return };
+    if let Some(seconds) = utterance.duration_s.or_else(rest)
+        && seconds > longest
+    {
+        found.warn(format!(
+            "{}: lasts {seconds:.3} s, expected at most {longest} s (hint: data.max_duration_s \
+             leaves out what is known to be longer)",
+            utterance.place
         ));
     }
 }

@@ -129,6 +129,22 @@ fn recognition_by_ctc_resumes_to_the_same_bytes_and_leaves_a_model() {
 }
 
 #[test]
+fn a_blend_resumes_to_the_same_bytes_and_only_with_the_same_weights() {
+    let world = World::new();
+    let (recipe, manifest) = (world.ctc_recipe(), world.text("manifest.jsonl"));
+    let text = fs::read_to_string(&recipe).unwrap();
+    let spec = |who: &str| format!("{manifest}#split=train{who}");
+    let (whole, parts) =
+        (format!("{:?}", [spec("")]), [",speaker=ann|cyd", ",speaker=bob"].map(spec));
+    assert!(text.contains(&whole));
+    fs::write(&recipe, text.replace(&whole, &format!("{parts:?}\nweights = [1, 3]"))).unwrap();
+    check(&world, &recipe, "", 6);
+    let resume = ["train", &recipe, "--out", "whole", "--resume", "--set", "data.weights=[3, 1]"];
+    let message = fail(&mut world.command(&resume));
+    assert!(message.contains("data.weights: saved [1.0, 3.0], now [3.0, 1.0]"), "{message}");
+}
+
+#[test]
 fn a_language_model_resumes_to_the_same_bytes_and_learns() {
     let world = World::new();
     let recipe = world.lm_recipe();

@@ -8,6 +8,9 @@
 
 use std::ops::Range;
 
+use super::blend::{Blend, Cell, cells};
+use super::permutation::Permutation;
+
 /// Length of one utterance in the two units that batches are capped in.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Length {
@@ -56,6 +59,10 @@ pub struct BatchPlan {
 #[derive(Debug, Clone)]
 struct Bucket {
     items: Range<usize>,
+    /// What an epoch draws of each source of a blend; empty where it takes every item once.
+    cells: Vec<Cell>,
+    /// Items that an epoch takes, with repetition.
+    n_slots: usize,
     n_batches: usize,
     /// Number of the bucket's first batch among all batches of an epoch.
     first_batch: usize,
@@ -70,7 +77,37 @@ impl BatchPlan {
     /// audio), a length is not finite, or an utterance is over a cap by itself and
     /// [`BatchOptions::oversize`] is [`Oversize::Refuse`].
     pub fn new(lengths: Vec<Length>, options: BatchOptions, seed: u64) -> anyhow::Result<Self> {
-        check(&lengths, options)?;
+        Self::plan(&lengths, options, seed, None)
+    }
+
+    /// [`new`](Self::new) for a blend: an epoch has as many items as there are utterances, and
+    /// each source has its weight's share of them.
+    ///
+    /// A source's utterances come in turn, each once before one comes again, epochs notwithstanding:
+    /// where its share of an epoch is more than it has, some of them come more than once, and may
+    /// meet themselves in a batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and when the blend is of another number of utterances, a weight is
+    /// not above 0, or a source is empty.
+    pub fn blended(
+        lengths: Vec<Length>,
+        options: BatchOptions,
+        seed: u64,
+        blend: &Blend,
+    ) -> anyhow::Result<Self> {
+        blend.check(lengths.len())?;
+        Self::plan(&lengths, options, seed, Some(blend))
+    }
+
+    fn plan(
+        lengths: &[Length],
+        options: BatchOptions,
+        seed: u64,
+        blend: Option<&Blend>,
+    ) -> anyhow::Result<Self> {
+        check(lengths, options)?;
         let mut sorted: Vec<usize> = (0..lengths.len()).collect();
         // Oversized items sort last, so that they form batches of their own at the end.
         let is_over = |i: usize| capacity(lengths[i], options) == 0;
@@ -82,32 +119,50 @@ impl BatchPlan {
         let n_fitting = sorted.partition_point(|&i| !is_over(i));
 
         let bucket_count = options.bucket_count.clamp(1, n_fitting.max(1));
-        let sizes = |count: usize| {
-            let bounds =
-                (0..count).map(move |k| n_fitting * k / count..n_fitting * (k + 1) / count);
-            bounds.filter(|items| !items.is_empty()).map(|items| {
+        // The fitting buckets of a plan with so many of them, then those of what is oversized.
+        let layout = |count: usize| {
+            let bounds = (0..count).map(|k| n_fitting * k / count..n_fitting * (k + 1) / count);
+            let fitting = bounds.filter(|items| !items.is_empty()).map(|items| {
                 let longest = longest(sorted[items.clone()].iter().map(|&i| lengths[i]));
                 (items, capacity(longest, options))
-            })
+            });
+            let mut planned: Vec<(Range<usize>, usize)> = fitting.collect();
+            let n_buckets = planned.len();
+            match blend {
+                None => planned.extend((n_fitting..sorted.len()).map(|at| (at..at + 1, 1))),
+                // One for all: a draw may pass over an item that is alone in its bucket.
+                Some(_) if n_fitting < sorted.len() => planned.push((n_fitting..sorted.len(), 1)),
+                Some(_) => {}
+            }
+            let ranges: Vec<&[usize]> =
+                planned.iter().map(|(items, _)| &sorted[items.clone()]).collect();
+            let drawn = blend.map(|blend| cells(blend, &ranges));
+            let buckets = planned.into_iter().enumerate().map(|(at, (items, size))| {
+                let cells = drawn.as_ref().map_or(Vec::new(), |drawn| drawn[at].clone());
+                let n_slots = match cells.last() {
+                    Some(last) => last.end(),
+                    None => items.len(),
+                };
+                let n_batches = n_slots.div_ceil(size);
+                (Bucket { items, cells, n_slots, n_batches, first_batch: 0 }, size)
+            });
+            let buckets: Vec<(Bucket, usize)> = buckets.collect();
+            (buckets, n_buckets)
         };
         // A bucket smaller than its batch would only make small batches.
-        let count = (1..=bucket_count)
+        let (buckets, _) = (1..=bucket_count)
             .rev()
-            .find(|&count| sizes(count).all(|(items, size)| items.len() >= size))
-            .unwrap_or(1);
-        let mut planned: Vec<(Range<usize>, usize)> = sizes(count).collect();
-        planned.extend((n_fitting..sorted.len()).map(|at| (at..at + 1, 1)));
+            .map(layout)
+            .find(|(buckets, n)| buckets[..*n].iter().all(|(b, size)| b.n_slots >= *size))
+            .unwrap_or_else(|| layout(1));
 
         let mut n_batches = 0;
-        let buckets = planned
-            .into_iter()
-            .map(|(items, size)| {
-                let first_batch = n_batches;
-                let bucket = Bucket { n_batches: items.len().div_ceil(size), items, first_batch };
-                n_batches += bucket.n_batches;
-                bucket
-            })
-            .collect();
+        let buckets = buckets.into_iter().map(|(mut bucket, _)| {
+            bucket.first_batch = n_batches;
+            n_batches += bucket.n_batches;
+            bucket
+        });
+        let buckets = buckets.collect();
         Ok(Self { seed, sorted, buckets, n_batches })
     }
 
@@ -119,7 +174,7 @@ impl BatchPlan {
     /// The utterances of batch number `step`, counted from 0 through all epochs.
     ///
     /// A pure function of the plan's arguments and `step`. Within an epoch every utterance is in
-    /// exactly one batch.
+    /// exactly one batch, unless the plan is [`blended`](Self::blended).
     pub fn batch(&self, step: u64) -> Vec<usize> {
         let n_batches = self.n_batches as u64;
         let (epoch, slot) = (step / n_batches, (step % n_batches) as usize);
@@ -129,10 +184,18 @@ impl BatchPlan {
         let bucket = &self.buckets[at];
         // Spreads the remainder, so that no batch is much smaller than the others.
         let k = number - bucket.first_batch;
-        let n_items = bucket.items.len();
-        let items = n_items * k / bucket.n_batches..n_items * (k + 1) / bucket.n_batches;
-        let item_order = Permutation::new(n_items, self.seed, epoch, at as u64);
-        items.map(|i| self.sorted[bucket.items.start + item_order.apply(i)]).collect()
+        let n_slots = bucket.n_slots;
+        let slots = n_slots * k / bucket.n_batches..n_slots * (k + 1) / bucket.n_batches;
+        let slot_order = Permutation::new(n_slots, self.seed, epoch, at as u64);
+        slots
+            .map(|slot| {
+                let slot = slot_order.apply(slot);
+                match bucket.cells.iter().find(|cell| slot < cell.end()) {
+                    Some(cell) => cell.item(self.seed, epoch, slot),
+                    None => self.sorted[bucket.items.start + slot],
+                }
+            })
+            .collect()
     }
 }
 
@@ -189,54 +252,4 @@ fn capacity(longest: Length, options: BatchOptions) -> usize {
         size = size.min(fit as usize);
     }
     size
-}
-
-/// A keyed permutation of `0..n`, evaluated one element at a time.
-///
-/// A balanced Feistel network over the next even number of bits, with values that fall outside
-/// `0..n` sent round again (cycle walking): a permutation for any round function.
-///
-/// # Source
-///
-/// Black and Rogaway 2002, "Ciphers with arbitrary finite domains", methods 2 and 3.
-struct Permutation {
-    n: usize,
-    half_bits: u32,
-    keys: [u64; 6],
-}
-
-impl Permutation {
-    fn new(n: usize, seed: u64, epoch: u64, stream: u64) -> Self {
-        let bits = usize::BITS - n.saturating_sub(1).leading_zeros();
-        let mut state = mix(mix(mix(seed) ^ epoch) ^ stream);
-        let keys = std::array::from_fn(|_| {
-            state = mix(state);
-            state
-        });
-        Self { n, half_bits: bits.div_ceil(2).max(1), keys }
-    }
-
-    fn apply(&self, index: usize) -> usize {
-        debug_assert!(index < self.n, "index within the permuted range");
-        let mask = (1u64 << self.half_bits) - 1;
-        let mut value = index as u64;
-        loop {
-            let (mut left, mut right) = (value >> self.half_bits, value & mask);
-            for key in self.keys {
-                (left, right) = (right, left ^ (mix(right ^ key) & mask));
-            }
-            value = left << self.half_bits | right;
-            if (value as usize) < self.n {
-                return value as usize;
-            }
-        }
-    }
-}
-
-/// splitmix64's step and finaliser: every input bit reaches every output bit.
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

@@ -4,11 +4,14 @@
 //! resuming at any step needs no replay. [`BatchPlan`] plans, [`Prefetcher`] makes batches ahead of
 //! the loop.
 
+mod blend;
 mod buckets;
+mod permutation;
 mod prefetch;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::blend::Blend;
 pub use self::buckets::{BatchOptions, BatchPlan, Length, Oversize};
 pub use self::prefetch::Prefetcher;

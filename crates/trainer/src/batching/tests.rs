@@ -200,6 +200,95 @@ proptest! {
     }
 }
 
+/// 90 utterances of three sources: 60, 20 and 10.
+fn blend(weights: [f64; 3]) -> (Vec<Length>, Blend) {
+    let source_of = (0..90).map(|i| [0, 1, 2][usize::from(i >= 60) + usize::from(i >= 80)]);
+    (lengths(90), Blend { source_of: source_of.collect(), weights: weights.to_vec() })
+}
+
+#[test]
+fn a_blend_draws_from_each_source_in_proportion_in_every_epoch() {
+    for (weights, expected) in [
+        ([1.0, 1.0, 1.0], [30, 30, 30]),
+        ([0.2, 0.2, 0.6], [18, 18, 54]),
+        ([6.0, 2.0, 1.0], [60, 20, 10]),
+        // At least one of each bucket.
+        ([1.0, 1.0, 1e-9], [44, 43, 3]),
+    ] {
+        let (lengths, blend) = blend(weights);
+        let plan = BatchPlan::blended(lengths, OPTIONS, 9, &blend).unwrap();
+        for e in 0..5 {
+            let mut drawn = [0; 3];
+            for item in epoch(&plan, e).concat() {
+                drawn[blend.source_of[item]] += 1;
+            }
+            let near =
+                drawn.iter().zip(expected).all(|(&got, want): (&i32, i32)| (got - want).abs() <= 2);
+            assert!(near, "{weights:?}: {drawn:?}, expected {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_source_goes_through_all_its_utterances_before_one_comes_again() {
+    let (lengths, blend) = blend([1.0, 1.0, 4.0]);
+    let plan = BatchPlan::blended(lengths, OPTIONS, 9, &blend).unwrap();
+    let mut times = [0; 90];
+    let n_epochs = 40;
+    for e in 0..n_epochs {
+        for item in epoch(&plan, e).concat() {
+            times[item] += 1;
+        }
+    }
+    // 15, 15 and 60 draws an epoch; buckets of a source round them by one at most.
+    for (items, draws) in [(0..60, 15.0), (60..80, 15.0), (80..90, 60.0)] {
+        let mean = draws * f64::from(n_epochs as u32) / items.len() as f64;
+        for item in items {
+            let got = f64::from(times[item]);
+            assert!((got / mean - 1.0).abs() < 0.35, "{item}: {got} times, {mean} on average");
+        }
+    }
+}
+
+#[test]
+fn a_blended_batch_depends_on_seed_and_step_alone_and_keeps_the_caps() {
+    let (mut items, blend) = blend([1.0, 2.0, 3.0]);
+    // One that fits no batch: it comes alone.
+    items[85].seconds = 99.0;
+    let options = BatchOptions { max_seconds: 30.0, oversize: Oversize::Alone, ..OPTIONS };
+    let plan = || BatchPlan::blended(items.clone(), options, 9, &blend).unwrap();
+    let (first, again) = (plan(), plan());
+    let mut alone = 0;
+    for step in (0..400).rev() {
+        let batch = first.batch(step);
+        assert_eq!(batch, again.batch(step));
+        assert!(!batch.is_empty() && batch.len() <= 4);
+        alone += usize::from(batch == [85]);
+        assert!(batch == [85] || seconds(&items, &batch).1 <= 30.0);
+    }
+    assert!(alone > 0);
+    assert_ne!(epoch(&first, 0), epoch(&first, 1));
+}
+
+#[test]
+fn blends_that_cannot_be_drawn_from_are_refused() {
+    let refused = |change: &dyn Fn(&mut Blend)| {
+        let (lengths, mut blend) = blend([1.0, 1.0, 1.0]);
+        change(&mut blend);
+        BatchPlan::blended(lengths, OPTIONS, 1, &blend).unwrap_err().to_string()
+    };
+    for weight in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let error = refused(&|blend| blend.weights[1] = weight);
+        assert!(error.starts_with(&format!("blend: weight of source 1 is {weight}, expected > 0")));
+    }
+    let error = refused(&|blend| blend.weights.push(1.0));
+    assert!(error.starts_with("blend: source 3 has no utterance left, expected at least one"));
+    let error = refused(&|blend| blend.source_of[0] = 7);
+    assert!(error.starts_with("blend: an utterance is of a source without a weight"), "{error}");
+    let error = refused(&|blend| blend.source_of.truncate(5));
+    assert_eq!(error, "blend: sources of 5 utterances, expected of 90");
+}
+
 #[test]
 fn prefetched_steps_come_in_order_whatever_the_workers() {
     for (depth, workers) in [(1, 1), (1, 4), (7, 3), (0, 0)] {

@@ -9,11 +9,11 @@ pub mod text;
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use tensor_core::DType;
 
-use crate::batching::{BatchOptions, Oversize};
-use crate::manifest::{Utterance, read_all};
+use crate::batching::{BatchOptions, BatchPlan, Blend, Length, Oversize};
+use crate::manifest::{ManifestSpec, Utterance, read_all};
 use crate::recipe::{Recipe, Weights};
 
 /// Folder of what can be made again: `CONSONANCE_CACHE`, else `consonance` in the user's cache
@@ -63,6 +63,39 @@ pub fn batch_options(recipe: &Recipe) -> BatchOptions {
     }
 }
 
+/// The plan of a recipe's batches: items of these utterances, `lengths` long, in the order of
+/// `options`, blended as `data.weights` says.
+///
+/// # Errors
+///
+/// As [`BatchPlan::new`] and [`BatchPlan::blended`].
+pub fn plan_batches<'a>(
+    recipe: &Recipe,
+    utterances: impl IntoIterator<Item = &'a Utterance>,
+    lengths: Vec<Length>,
+    options: BatchOptions,
+) -> anyhow::Result<BatchPlan> {
+    let data = &recipe.data;
+    if data.weights.is_empty() {
+        return BatchPlan::new(lengths, options, recipe.seed);
+    }
+    let specs: Vec<ManifestSpec> =
+        data.train.iter().map(|spec| ManifestSpec::parse(spec)).collect::<anyhow::Result<_>>()?;
+    // No utterance is of two manifests: ids are unique across all of them.
+    let source = |utterance: &Utterance| {
+        let is_from =
+            |spec: &ManifestSpec| *spec.path == *utterance.place.file && spec.accepts(utterance);
+        specs
+            .iter()
+            .position(is_from)
+            .with_context(|| format!("{}: utterance of no manifest of data.train", utterance.place))
+    };
+    let source_of = utterances.into_iter().map(source).collect::<anyhow::Result<_>>()?;
+    let blend = Blend { source_of, weights: data.weights.clone() };
+    BatchPlan::blended(lengths, options, recipe.seed, &blend)
+        .with_context(|| format!("data.weights over [{}]", data.train.join(", ")))
+}
+
 /// What exported weights are converted to; `None` keeps f32.
 pub fn export_dtype(recipe: &Recipe) -> Option<DType> {
     match recipe.output.weights {
@@ -75,6 +108,34 @@ pub fn export_dtype(recipe: &Recipe) -> Option<DType> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn splits_of_one_manifest_are_blended_by_their_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.jsonl");
+        let line = |k: usize| {
+            let kind = if k < 12 { "read" } else { "told" };
+            format!("{{\"id\": \"{k}\", \"text\": \"x\", \"kind\": \"{kind}\"}}\n")
+        };
+        std::fs::write(&path, (0..16).map(line).collect::<String>()).unwrap();
+        let mut recipe = Recipe::default();
+        let spec = |kind: &str| format!("{}#kind={kind}", path.display());
+        recipe.data.train = vec![spec("told"), spec("read")];
+        let share = |recipe: &Recipe| {
+            let utterances = training_utterances(recipe)?;
+            let lengths = vec![Length { seconds: 1.0, tokens: 1 }; utterances.len()];
+            let plan = plan_batches(recipe, &utterances, lengths, batch_options(recipe))?;
+            let items = (0..plan.batches_per_epoch() as u64).flat_map(|step| plan.batch(step));
+            let told = |&item: &usize| utterances[item].field("kind").as_deref() == Some("told");
+            anyhow::Ok(items.filter(told).count())
+        };
+        assert_eq!(share(&recipe).unwrap(), 4);
+        recipe.data.weights = vec![3.0, 1.0];
+        assert_eq!(share(&recipe).unwrap(), 12);
+        recipe.data.limit = 4;
+        let error = format!("{:#}", share(&recipe).unwrap_err());
+        assert!(error.contains("#kind=read]: blend: source 1 has no utterance left"), "{error}");
+    }
 
     #[test]
     fn only_utterances_known_to_be_out_of_bounds_are_left_out() {

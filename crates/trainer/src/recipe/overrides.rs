@@ -256,7 +256,12 @@ fn coerce(key: &str, value: Value, known: &Value) -> Result<Value, String> {
             if key == "optim.betas" && values.len() != 2 {
                 return Err(format!("{key} has {} values, expected 2", values.len()));
             }
-            let item = items.first().cloned().unwrap_or_else(|| Value::String(String::new()));
+            let item = match items.first() {
+                Some(item) => item.clone(),
+                // The one list of numbers whose default is empty.
+                None if key == "data.weights" => Value::Float(0.0),
+                None => Value::String(String::new()),
+            };
             let values = values.into_iter().map(|value| coerce(key, value, &item));
             values.collect::<Result<_, _>>().map(Value::Array)
         }

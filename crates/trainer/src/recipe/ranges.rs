@@ -73,6 +73,17 @@ fn check_data(recipe: &Recipe, checks: &mut Checks) {
     }
     checks.require("data.text_field", !data.text_field.is_empty(), "empty", "a manifest field");
 
+    let (n_weights, n_manifests) = (data.weights.len(), data.train.len());
+    checks.require(
+        "data.weights",
+        n_weights == 0 || n_weights == n_manifests,
+        format!("{n_weights} numbers"),
+        &format!("{n_manifests}, one for each manifest of data.train, or none"),
+    );
+    for &weight in &data.weights {
+        checks.positive("data.weights", weight);
+    }
+
     let batch = &recipe.batch;
     checks.not_negative("batch.max_seconds", batch.max_seconds);
     checks.require(

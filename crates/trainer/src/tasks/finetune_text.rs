@@ -16,7 +16,7 @@ use tensor_core::{Context, CrossEntropyOptions, DType, Device, Tensor, cross_ent
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchOptions, BatchPlan, Length, Oversize};
 use crate::dataset::text::{open_tokenizer, text_of};
-use crate::dataset::{export_dtype, training_utterances};
+use crate::dataset::{export_dtype, plan_batches, training_utterances};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{FinetuneKind, Recipe, ScheduleKind, resolve_path};
 
@@ -122,7 +122,7 @@ impl FinetuneTask {
         let read = |utterances: &[Utterance]| {
             labelled(utterances, recipe, &classes, &tokenizer, config.max_position_embeddings)
         };
-        let (train, dev) = (read(&train)?, read(&dev)?);
+        let (lines, train, dev) = (&train, read(&train)?, read(&dev)?);
         let lengths = train.ids.iter().map(|ids| Length { seconds: 0.0, tokens: ids.len() });
         let options = BatchOptions {
             max_seconds: 0.0,
@@ -131,7 +131,7 @@ impl FinetuneTask {
             bucket_count: 1,
             oversize: Oversize::Alone,
         };
-        let plan = Arc::new(BatchPlan::new(lengths.collect(), options, recipe.seed)?);
+        let plan = Arc::new(plan_batches(recipe, lines, lengths.collect(), options)?);
         let source = Arc::new(FinetuneSource { train, pad });
         let (kind, recipe) = (finetune.kind, recipe.clone());
         Ok(Self { model, tokenizer, kind, classes, source, plan, dev, recipe })

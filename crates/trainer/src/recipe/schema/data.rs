@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Data {
     /// Training manifests: one path or a list; `file.jsonl#split=train` keeps matching lines.
     pub train: Vec<String>,
+    /// Share of each training manifest in an epoch, in utterances and in any unit, such as
+    /// `[3, 1]`; `[]` takes every utterance once an epoch.
+    pub weights: Vec<f64>,
     /// Manifests for evaluation during training and for choosing the best checkpoint.
     pub dev: Vec<String>,
     /// Manifests for the numbers at the end of a run.
@@ -29,6 +32,7 @@ impl Default for Data {
     fn default() -> Self {
         Self {
             train: Vec::new(),
+            weights: Vec::new(),
             dev: Vec::new(),
             test: Vec::new(),
             max_duration_s: 30.0,

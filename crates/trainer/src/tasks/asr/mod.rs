@@ -24,7 +24,7 @@ use super::{LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::audio::collate;
 use crate::dataset::text::{open_tokenizer, text_of};
-use crate::dataset::{batch_options, export_dtype, training_utterances};
+use crate::dataset::{batch_options, export_dtype, plan_batches, training_utterances};
 use crate::losses::IGNORED;
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{Recipe, resolve_path};
@@ -338,5 +338,6 @@ fn plan(train: &Transcribed, recipe: &Recipe) -> anyhow::Result<Arc<BatchPlan>> 
             tokens: spelled.labels.len(),
         })
         .collect();
-    Ok(Arc::new(BatchPlan::new(lengths, batch_options(recipe), recipe.seed)?))
+    let options = batch_options(recipe);
+    Ok(Arc::new(plan_batches(recipe, train.utterances.iter(), lengths, options)?))
 }

@@ -15,7 +15,7 @@ use self::data::{CtcBatch, CtcSource, Notation, Spoken};
 use super::asr::word_error_rate;
 use super::{LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
-use crate::dataset::{batch_options, export_dtype, training_utterances};
+use crate::dataset::{batch_options, export_dtype, plan_batches, training_utterances};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{Model, Recipe, resolve_path};
 
@@ -56,7 +56,8 @@ impl CtcTask {
         let lengths = train.utterances.iter().zip(&train.labels).map(|(utterance, labels)| {
             Length { seconds: utterance.duration_s.unwrap_or(0.0), tokens: labels.len() }
         });
-        let plan = BatchPlan::new(lengths.collect(), batch_options(recipe), recipe.seed)?;
+        let (lengths, options) = (lengths.collect(), batch_options(recipe));
+        let plan = plan_batches(recipe, train.utterances.iter(), lengths, options)?;
         let source = Arc::new(CtcSource::new(train, notation, recipe)?);
         Ok(Self { model, source, plan: Arc::new(plan), dev, recipe: recipe.clone() })
     }

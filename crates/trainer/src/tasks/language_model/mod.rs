@@ -16,7 +16,7 @@ use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::template::Template;
 use crate::dataset::text::open_tokenizer;
-use crate::dataset::{batch_options, training_utterances};
+use crate::dataset::{batch_options, plan_batches, training_utterances};
 use crate::losses::IGNORED;
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::Recipe;
@@ -184,11 +184,14 @@ impl LmTask {
                 .context("config.json: no bos_token_id, expected one")?,
             longest: model.config.max_position_embeddings,
         };
-        let train = writer.documents(&training_utterances(recipe)?)?;
+        let utterances = training_utterances(recipe)?;
+        let train = writer.documents(&utterances)?;
         let dev = writer.documents(&read_all(&recipe.data.dev)?)?;
         let lengths =
             train.iter().map(|document| Length { seconds: 0.0, tokens: document.ids.len() });
-        let plan = BatchPlan::new(lengths.collect(), batch_options(recipe), recipe.seed)?;
+        let n_templates = writer.templates.len();
+        let owners = utterances.iter().flat_map(|line| std::iter::repeat_n(line, n_templates));
+        let plan = plan_batches(recipe, owners, lengths.collect(), batch_options(recipe))?;
         let source = Arc::new(LmSource { train });
         Ok(Self { learner, writer, source, plan: Arc::new(plan), dev, recipe: recipe.clone() })
     }

@@ -27,7 +27,7 @@ use self::teacher::TeacherVectors;
 use super::{BatchSource, LossPart, Scores, Task};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::text::{open_tokenizer, text_of};
-use crate::dataset::{batch_options, export_dtype, training_utterances};
+use crate::dataset::{batch_options, export_dtype, plan_batches, training_utterances};
 use crate::host::Host;
 use crate::losses::{IGNORED, mask_tokens};
 use crate::manifest::{Utterance, read_all};
@@ -220,7 +220,8 @@ impl TeachTask {
             &mut parameters,
         )?;
         let lengths = train.ids.iter().map(|ids| Length { seconds: 0.0, tokens: ids.len() });
-        let plan = BatchPlan::new(lengths.collect(), batch_options(recipe), recipe.seed)?;
+        let (lengths, options) = (lengths.collect(), batch_options(recipe));
+        let plan = plan_batches(recipe, &train.utterances, lengths, options)?;
         let source = Arc::new(TeachSource { train, vocabulary, recipe: recipe.clone() });
         Ok(Self { student, distiller, parameters, source, plan: Arc::new(plan), dev })
     }

@@ -46,8 +46,8 @@ pub(super) struct Output<'a> {
     base: PathBuf,
     /// Folder that sound may be written to, under its present and its final name.
     folder: Option<(PathBuf, PathBuf)>,
-    /// Hash of each id to where it was.
-    ids: HashMap<u128, String>,
+    /// Hash of each id, of which there may be millions, to the line that has it.
+    ids: HashMap<u128, usize>,
     /// Sound files known to be there.
     found: HashMap<PathBuf, bool>,
     summary: Summary,
@@ -155,11 +155,10 @@ impl<'a> Output<'a> {
         ensure!(!id.is_empty(), "{place}: id is empty, expected a unique name");
         let hash = blake3::hash(id.as_bytes());
         let key = u128::from_le_bytes(std::array::from_fn(|k| hash.as_bytes()[k]));
-        let here = place.to_string();
-        if let Some(first) = self.ids.get(&key) {
-            bail!("{here}: id is `{id}`, expected a new one, it is also at {first}");
+        let line_number = self.summary.n_utterances + 1;
+        if let Some(first) = self.ids.insert(key, line_number) {
+            bail!("{place}: id is `{id}`, expected a new one, line {first} of the manifest has it");
         }
-        self.ids.insert(key, here);
         let audio = self.written_path(&line.audio)?;
         serde_json::to_writer(&mut *self.writer, &line.to_json(&audio))?;
         self.writer.write_all(b"\n")?;

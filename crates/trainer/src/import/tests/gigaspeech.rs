@@ -58,8 +58,8 @@ fn what_is_wrong_is_named_by_segment_or_line() {
     let again = two(r#"{"sid": "POD1_S3", "begin_time": 1, "end_time": 2, "text_tn": "A"}"#);
     assert_eq!(
         refused(&again, &options("")),
-        "g/GigaSpeech.json: segment POD1_S3: id is `POD1_S3`, expected a new one, it is also at \
-         g/GigaSpeech.json: segment POD1_S3"
+        "g/GigaSpeech.json: segment POD1_S3: id is `POD1_S3`, expected a new one, line 2 of the \
+         manifest has it"
     );
     let backwards = two(r#"{"sid": "S", "begin_time": 2, "end_time": 1, "text_tn": "A"}"#);
     assert_eq!(

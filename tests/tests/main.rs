@@ -6,6 +6,7 @@ mod bad_input;
 mod batch_invariance;
 mod cli;
 mod cli_errors;
+mod data;
 mod documentation;
 mod folder;
 mod generate;

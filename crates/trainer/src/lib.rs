@@ -4,6 +4,7 @@
 //! [`tasks::Task`] says what a batch is and what is minimised; [`training::train`] runs it; the
 //! [`systems`] put runs, scores and the report together. Start reading there.
 
+pub mod alignment;
 mod atomic;
 pub mod batching;
 pub mod cli;

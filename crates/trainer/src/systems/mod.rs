@@ -11,14 +11,15 @@ mod trained;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use model_zoo::Parameters;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::present::write_transcripts;
+use crate::alignment::Aligner;
 use crate::host::{Host, Stopped};
 use crate::log::ProgressMode;
-use crate::manifest::Utterance;
+use crate::manifest::{Utterance, read};
 use crate::recipe::{Recipe, Resolved, Task};
 use crate::report::Table;
 use crate::tasks::Scores;
@@ -105,15 +106,39 @@ pub fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
     }
 }
 
-/// When each word of a manifest's utterances ends, in seconds, by the CTC head of an `asr` run.
+/// When each word of a manifest's utterances ends, in seconds; `None` where the words do not fit.
+///
+/// `model` is a run of the task `asr`, whose CTC head is asked, a run of the task `ctc`, or a
+/// Hugging Face folder of a HuBERT or wav2vec 2.0 model with a CTC head.
 ///
 /// # Errors
 ///
-/// When the folder holds no finished `asr` run with a CTC head, or an utterance cannot be read.
-pub fn align(run: &Path, spec: &str) -> anyhow::Result<Vec<(Utterance, Option<Vec<f64>>)>> {
-    let recipe = Recipe::of_run(run)?;
-    ensure!(matches!(recipe.task, Task::Asr), "{}: expected a run of the task asr", run.display());
-    asr::align(run, &recipe, spec)
+/// When the folder is none of these or its run is not finished, or an utterance cannot be read.
+pub fn align(model: &Path, spec: &str) -> anyhow::Result<Vec<(Utterance, Option<Vec<f64>>)>> {
+    let mut dir = model.to_path_buf();
+    if model.join("recipe.toml").is_file() {
+        let recipe = Recipe::of_run(model)?;
+        match recipe.task {
+            Task::Asr => return asr::align(model, &recipe, spec),
+            Task::Ctc => dir.push("model"),
+            Task::TeachWhisper | Task::FinetuneText | Task::Lm => bail!(
+                "{}: a run of the task {}, expected asr or ctc",
+                model.display(),
+                recipe.task.name()
+            ),
+        }
+        ensure!(
+            dir.is_dir(),
+            "{}: not there, expected a finished run (hint: train --resume ends it)",
+            dir.display()
+        );
+    }
+    let aligner = Aligner::open(&dir)?;
+    let timed = |utterance: Utterance| {
+        let ends = aligner.word_ends(&utterance)?;
+        Ok((utterance, ends))
+    };
+    read(spec)?.into_iter().map(timed).collect()
 }
 
 /// Sets the parameters of a run from its last checkpoint.

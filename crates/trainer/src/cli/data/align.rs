@@ -14,8 +14,10 @@ use crate::systems;
 /// Arguments of `data align`.
 #[derive(Debug, Clone, Args)]
 pub struct AlignArgs {
-    /// Run folder of the task `asr` whose recipe has a `loss.ctc_weight`
-    pub run: PathBuf,
+    /// Hugging Face folder of a HuBERT or wav2vec 2.0 model with a CTC head, or a run folder of the
+    /// task `ctc`, or of `asr` with a `loss.ctc_weight`
+    #[arg(value_name = "FOLDER_OR_RUN")]
+    pub model: PathBuf,
     /// Manifest; with `file.jsonl#split=train` the lines of one split get times
     #[arg(long)]
     pub manifest: String,
@@ -33,7 +35,7 @@ pub(super) fn run(args: &AlignArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         args.out.display(),
         spec.path.display()
     );
-    let aligned = systems::align(&args.run, &args.manifest)?;
+    let aligned = systems::align(&args.model, &args.manifest)?;
     let mut ends: HashMap<usize, Option<Vec<f64>>> =
         aligned.into_iter().map(|(utterance, ends)| (utterance.place.line, ends)).collect();
     let text = std::fs::read_to_string(&spec.path)

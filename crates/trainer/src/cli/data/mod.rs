@@ -24,7 +24,7 @@ pub enum DataCommand {
     Describe(describe::DescribeArgs),
     /// Train a tokenizer on the texts.
     Tokenizer(tokenizer::TokenizerArgs),
-    /// Add the time at which each word ends, as the CTC head of an `asr` run hears it.
+    /// Add the time at which each word ends, as a CTC model hears it.
     Align(align::AlignArgs),
 }
 

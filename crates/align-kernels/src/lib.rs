@@ -50,6 +50,7 @@ pub mod crd;
 #[cfg(feature = "cuda")]
 pub mod device;
 mod error;
+mod gradient_sides;
 pub mod info_nce;
 pub mod mmd;
 pub mod nst;
@@ -65,6 +66,7 @@ mod vector;
 pub mod wasserstein_info_nce;
 
 pub use error::{ErrorKind, KernelError, Result};
+pub use gradient_sides::GradientSides;
 pub use place::{Host, Place, Placed};
 pub use points::Points;
 pub use ragged::Ragged;

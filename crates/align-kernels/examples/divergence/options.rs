@@ -23,8 +23,8 @@ impl Args {
             CostName::Euclidean => Cost::Euclidean,
         };
         let (mode, reach, debias, plan) = (self.mode()?, self.reach, self.debias, self.plan);
-        let (project_x, project_y) = (false, false);
-        Ok(sinkhorn::Options { pairing, cost, mode, reach, debias, plan, project_x, project_y })
+        let usual = sinkhorn::Options::default();
+        Ok(sinkhorn::Options { pairing, cost, mode, reach, debias, plan, ..usual })
     }
 
     fn mode(&self) -> Result<Mode> {

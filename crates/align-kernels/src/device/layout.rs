@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::session::extent;
 use crate::error::Result;
-use crate::sinkhorn::Pairing;
+use crate::sinkhorn::{Grid, Pairing};
 
 /// Rows and columns of a tile of costs, and points of a block of gradients.
 const TILE: u32 = 64;
@@ -34,14 +34,12 @@ pub(super) struct Layout {
     pub cost_starts: Vec<usize>,
     /// Rows of costs are `m` rounded up to this apart: 1 or 8.
     pub pad: u32,
-    /// Pairs whose costs are in memory at once. Of all pairs, a chunk is some items of `x` by all of
-    /// `y`, or one item of `x` by some of `y`.
+    /// Pairs whose costs are in memory at once: some items of `x` by all of `y` that they meet, or one item
+    /// of `x` by some of those.
     pub chunks: Vec<Chunk>,
     /// Whether these are all pairs that the clouds have by this pairing.
     pub is_whole: bool,
-    pub pairing: Pairing,
-    /// Items of `y`.
-    pub y_items: usize,
+    pub grid: Grid,
     /// Packed rows and columns of all pairs.
     pub rows: u32,
     pub columns: u32,
@@ -99,7 +97,8 @@ impl Layout {
             let [x, n, y, m, ..] = self.pairs[k];
             [x, n, y, m]
         });
-        let layout = Self::lay(op, places, (Pairing::Paired, self.y_items), room)?;
+        let grid = Pairing::Paired.grid(which.len(), which.len());
+        let layout = Self::lay(op, places, grid, room)?;
         Ok(Self { is_whole: false, ..layout })
     }
 
@@ -112,20 +111,20 @@ impl Layout {
     ) -> Result<Self> {
         extent(op, "the number of points of x", x_offsets[x_offsets.len() - 1], MOST_POINTS)?;
         extent(op, "the number of points of y", y_offsets[y_offsets.len() - 1], MOST_POINTS)?;
-        let (x_items, y_items) = (x_offsets.len() - 1, y_offsets.len() - 1);
-        let places = (0..pairing.pairs(x_items, y_items)).map(|k| {
-            let (i, j) = pairing.items(k, y_items);
+        let grid = pairing.grid(x_offsets.len() - 1, y_offsets.len() - 1);
+        let places = (0..grid.pairs()).map(|k| {
+            let (i, j) = grid.items(k);
             let (x, y) = (x_offsets[i], y_offsets[j]);
             [x, x_offsets[i + 1] - x, y, y_offsets[j + 1] - y].map(|word| word as u32)
         });
-        Self::lay(op, places, (pairing, y_items), room)
+        Self::lay(op, places, grid, room)
     }
 
     /// Lays out pairs of `x_start, n, y_start, m`.
     fn lay(
         op: &'static str,
         places: impl Iterator<Item = [u32; 4]>,
-        (pairing, y_items): (Pairing, usize),
+        grid: Grid,
         (pad, most): (u32, usize),
     ) -> Result<Self> {
         let (mut pairs, mut cost_starts) = (Vec::new(), vec![0usize]);
@@ -146,8 +145,7 @@ impl Layout {
         let rows = extent(op, "the rows of all pairs", rows, MOST_ROWS)?;
         let columns = extent(op, "the columns of all pairs", columns, MOST_ROWS)?;
         // Pairs of one item of x follow one another.
-        let abreast = if pairing == Pairing::AllPairs { y_items } else { 1 };
-        let chunks = chunks(&cost_starts, abreast, most);
+        let chunks = chunks(&cost_starts, grid.y, most);
         for chunk in &chunks {
             for k in chunk.pairs.clone() {
                 let start = (cost_starts[k] - cost_starts[chunk.pairs.start]) as u64;
@@ -155,7 +153,7 @@ impl Layout {
             }
         }
         let is_whole = true;
-        Ok(Self { pairs, cost_starts, pad, chunks, is_whole, pairing, y_items, rows, columns })
+        Ok(Self { pairs, cost_starts, pad, chunks, is_whole, grid, rows, columns })
     }
 
     /// Values from one row of a pair's costs to the next.
@@ -177,9 +175,9 @@ impl Layout {
         extent(op, "the number of own problems", pairs.len(), MOST_ROWS)?;
         let rows = extent(op, "the rows of all own problems", rows, MOST_ROWS)?;
         let (cost_starts, chunks) = (Vec::new(), Vec::new());
-        let Self { pad, pairing, y_items, .. } = *items;
+        let Self { pad, grid, .. } = *items;
         let (is_whole, columns) = (false, rows);
-        Ok(Self { pairs, cost_starts, pad, chunks, is_whole, pairing, y_items, rows, columns })
+        Ok(Self { pairs, cost_starts, pad, chunks, is_whole, grid, rows, columns })
     }
 
     /// Values in the largest chunk.
@@ -267,13 +265,14 @@ pub(super) fn blocks(offsets: &[usize], wanted: impl Fn(usize) -> bool) -> Vec<[
 /// No second block in a duo.
 const NONE: [u32; 2] = [u32::MAX, 0];
 
-/// Two blocks each whose pairs have the same partners, one after the other: of one item, or any two where
-/// all items are in pairs with all. The second may be [`NONE`].
-pub(super) fn duos(blocks: &[[u32; 2]], all_pairs: bool) -> Vec<[u32; 4]> {
+/// Two blocks each whose pairs have the same partners, one after the other: any two of items that meet the
+/// same ones. The second may be [`NONE`]. Blocks name the first pair of their item, of which items with
+/// the same partners have all in one run of `together`.
+pub(super) fn duos(blocks: &[[u32; 2]], together: u32) -> Vec<[u32; 4]> {
     let mut duos = Vec::new();
     let mut rest = blocks;
     while let [first, tail @ ..] = rest {
-        let mate = tail.first().filter(|mate| all_pairs || mate[0] == first[0]);
+        let mate = tail.first().filter(|mate| mate[0] / together == first[0] / together);
         let [item, point] = mate.copied().unwrap_or(NONE);
         duos.push([first[0], first[1], item, point]);
         rest = if mate.is_some() { &tail[1..] } else { tail };
@@ -307,11 +306,12 @@ mod tests {
     fn blocks_share_a_cta_where_they_share_partners() {
         let blocks = blocks(&[0, 65, 65, 67, 68], |_| true);
         assert_eq!(blocks, [[0, 0], [0, 64], [2, 0], [3, 0]]);
-        assert_eq!(duos(&blocks, true), [[0, 0, 0, 64], [2, 0, 3, 0]]);
-        assert_eq!(duos(&blocks[1..], true), [[0, 64, 2, 0], [3, 0, u32::MAX, 0]]);
+        assert_eq!(duos(&blocks, 4), [[0, 0, 0, 64], [2, 0, 3, 0]]);
+        assert_eq!(duos(&blocks[1..], 4), [[0, 64, 2, 0], [3, 0, u32::MAX, 0]]);
+        assert_eq!(duos(&blocks[1..], 2), [[0, 64, u32::MAX, 0], [2, 0, 3, 0]]);
         let alone = [[0, 0, 0, 64], [2, 0, u32::MAX, 0], [3, 0, u32::MAX, 0]];
-        assert_eq!(duos(&blocks, false), alone);
-        assert_eq!(duos(&[], true), [[0; 4]; 0]);
+        assert_eq!(duos(&blocks, 1), alone);
+        assert_eq!(duos(&[], 1), [[0; 4]; 0]);
     }
 
     #[test]

@@ -132,4 +132,14 @@ impl Transport for Gpu {
     ) -> Result<(Output, DeviceGradients)> {
         sinkhorn::run_with_gradient(x, y, weights, options, upstream, saved)
     }
+
+    fn transport_through(
+        x: &[&Ragged<'_, Gpu>],
+        y: &[&Ragged<'_, Gpu>],
+        weights: &[Weights<'_>],
+        options: &Options,
+        upstream: impl FnOnce(&Output) -> Result<Vec<f32>>,
+    ) -> Result<(Output, Vec<DeviceGradients>)> {
+        sinkhorn::run_through(x, y, weights, options, upstream)
+    }
 }

@@ -69,7 +69,8 @@ fn given(x: Points<'_>, y: Points<'_>, block: &Block<'_>, options: &Options<'_>)
     let problem = Problem::new(x, y, options, Extent::Block)?;
     block.check(x.count(), y.count(), options)?;
 
-    let scores = Scores::new(&problem.x, &problem.y, &problem.column_of, options.temperature);
+    let scores = Scores::new(&problem.x, &problem.y, &problem.column_of, options.temperature)
+        .wanting(options.gradients.has_x(), options.gradients.has_y());
     let row_lse = problem.x.pack(block.row_lse);
     let column_lse = if options.symmetric { problem.y.pack(block.column_lse) } else { Vec::new() };
     let no_anchors = vec![f64::INFINITY; problem.y.count];

@@ -10,7 +10,7 @@
 //! The matrix of logits is never in memory as a whole: at most two stripes of it are, 12 MiB each
 //! (above 12,288 rows, 256 columns each). Other work memory is small, unless points are masked or
 //! not contiguous f32: those are copied. A symmetric loss costs `8 N M D` floating-point operations (`6 N M D` when the stripes fit),
-//! a one-directional one `6 N M D`.
+//! a one-directional one `6 N M D`; gradients of one side alone save `2 N M D`.
 
 mod backward;
 mod block;
@@ -39,6 +39,7 @@ pub use options::{Options, Similarity};
 pub use similarities::{OfSimilarities, info_nce_similarities};
 
 use crate::error::{KernelError, Result};
+use crate::gradient_sides::GradientSides;
 use crate::place::Placed;
 use crate::points::Points;
 use backward::{anchors_of, backward, one_direction};
@@ -55,9 +56,10 @@ use sides::Side;
 pub struct Output<V = Array2<f32>> {
     /// The loss; 0 when there is no pair.
     pub value: f64,
-    /// Gradient with respect to `x`, `(N, D)`; 0 for rows that do not count.
+    /// Gradient with respect to `x`, `(N, D)`; 0 for rows that do not count. Empty where
+    /// [`Options::gradients`] leaves it out.
     pub grad_x: V,
-    /// Gradient with respect to `y`, `(M, D)`.
+    /// Gradient with respect to `y`, `(M, D)`; likewise.
     pub grad_y: V,
     /// Gradient with respect to the temperature. Times the temperature it is that with respect to
     /// its logarithm, and the negative of that with respect to the log of a `logit_scale`.
@@ -152,7 +154,8 @@ fn weighted(x: Points<'_>, y: Points<'_>, options: &Options<'_>, weight: f64) ->
     let pairs = problem.column_of.iter().filter(|&&j| j != NONE).count();
     let share = if pairs == 0 { 0.0 } else { weight / (options.directions() * pairs as f64) };
     if options.symmetric {
-        let scores = Scores::new(&problem.x, &problem.y, &problem.column_of, options.temperature);
+        let scores = Scores::new(&problem.x, &problem.y, &problem.column_of, options.temperature)
+            .wanting(options.gradients.has_x(), options.gradients.has_y());
         let held = scores.stripes().clamp(1, 2);
         let mut windows: Vec<_> = (0..held).map(|_| scores.window()).collect();
         let found = forward(&scores, &mut windows);
@@ -164,7 +167,8 @@ fn weighted(x: Points<'_>, y: Points<'_>, options: &Options<'_>, weight: f64) ->
         return Ok(problem.output(found, share, gradients));
     }
     // Anchors become columns, whose logits a stripe holds all.
-    let scores = Scores::new(&problem.y, &problem.x, &problem.row_of, options.temperature);
+    let scores = Scores::new(&problem.y, &problem.x, &problem.row_of, options.temperature)
+        .wanting(options.gradients.has_y(), options.gradients.has_x());
     let mut found = one_direction(&scores, share);
     let gradients = &mut found.gradients;
     std::mem::swap(&mut gradients.rows, &mut gradients.columns);
@@ -184,6 +188,7 @@ struct Problem<'a> {
     column_of: Vec<usize>,
     /// The row of each column that counts, or [`NONE`].
     row_of: Vec<usize>,
+    gradients: GradientSides,
 }
 
 /// Gradients with respect to what the caller gave.
@@ -213,16 +218,20 @@ impl<'a> Problem<'a> {
                 (column_of[row], row_of[column]) = (column, row);
             }
         }
-        Ok(Self { x, y, column_of, row_of })
+        Ok(Self { x, y, column_of, row_of, gradients: options.gradients })
     }
 
     fn finish(&self, gradients: scores::Gradients, temperature: f64) -> Finished {
         let scores::Gradients { rows, columns, row_dots, column_dots } = gradients;
+        let finish = |is_wanted: bool, side: &Side<'_>, grad, dots: &[f64]| match is_wanted {
+            true => side.finish(grad, dots),
+            false => Array2::zeros((0, side.width)),
+        };
         Finished {
             // Logits go with 1 / temperature.
             temperature: -row_dots.iter().sum::<f64>() / temperature,
-            x: self.x.finish(rows, &row_dots),
-            y: self.y.finish(columns, &column_dots),
+            x: finish(self.gradients.has_x(), &self.x, rows, &row_dots),
+            y: finish(self.gradients.has_y(), &self.y, columns, &column_dots),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is compared with what, and how sharply.
 
 use crate::error::{KernelError, Result};
+use crate::gradient_sides::GradientSides;
 
 /// How the likeness of two points is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +30,8 @@ pub struct Options<'a> {
     /// Columns that count, `(M,)`. A row whose partner does not count is no anchor; it stays a
     /// negative of the columns.
     pub column_mask: Option<&'a [bool]>,
+    /// Whose gradients are computed.
+    pub gradients: GradientSides,
 }
 
 impl Default for Options<'_> {
@@ -40,6 +43,7 @@ impl Default for Options<'_> {
             positive_offset: 0,
             row_mask: None,
             column_mask: None,
+            gradients: GradientSides::Both,
         }
     }
 }

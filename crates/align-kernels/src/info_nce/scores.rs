@@ -36,6 +36,8 @@ pub(super) struct Scores<'p, 'a> {
     pub columns: &'p Side<'a>,
     /// The column of each row, or [`NONE`].
     pub partner: &'p [usize],
+    /// Whether gradients of rows, and of columns, are wanted.
+    wanted: [bool; 2],
     row_scale: Vec<f32>,
     tile: usize,
     stripe: usize,
@@ -53,7 +55,8 @@ pub(super) struct Anchors<'s> {
     pub positives: &'s [f64],
 }
 
-/// Running gradients with respect to stored points, and sums of slope times logit.
+/// Running gradients with respect to stored points, empty where they are not wanted, and sums of slope
+/// times logit.
 pub(super) struct Gradients {
     pub rows: Vec<f32>,
     pub columns: Vec<f32>,
@@ -84,7 +87,13 @@ impl<'p, 'a> Scores<'p, 'a> {
         let widest = (WINDOW / rows.count.max(1)).clamp(256, WIDEST);
         let stripes = columns.count.div_ceil(widest).max(1);
         let stripe = columns.count.div_ceil(stripes).next_multiple_of(STEP).max(STEP);
-        Self { rows, columns, partner, row_scale, tile: tile.max(1), stripe }
+        let wanted = [true, true];
+        Self { rows, columns, partner, wanted, row_scale, tile: tile.max(1), stripe }
+    }
+
+    /// With gradients of rows, and of columns, where they are wanted alone.
+    pub fn wanting(self, rows: bool, columns: bool) -> Self {
+        Self { wanted: [rows, columns], ..self }
     }
 
     /// Number of stripes.
@@ -105,9 +114,12 @@ impl<'p, 'a> Scores<'p, 'a> {
 
     /// Gradients before the first stripe.
     pub fn gradients(&self) -> Gradients {
+        let room = |is_wanted: bool, side: &Side<'_>| {
+            vec![0.0; if is_wanted { side.points.len() } else { 0 }]
+        };
         Gradients {
-            rows: vec![0.0; self.rows.points.len()],
-            columns: vec![0.0; self.columns.points.len()],
+            rows: room(self.wanted[0], self.rows),
+            columns: room(self.wanted[1], self.columns),
             row_dots: vec![0.0; self.rows.count],
             column_dots: vec![0.0; self.columns.count],
         }
@@ -219,9 +231,10 @@ impl<'p, 'a> Scores<'p, 'a> {
 
         // 1. Slopes in place of logits, and what they do to the rows.
         let Gradients { rows, row_dots, .. } = gradients;
+        let mut grads = rows.chunks_mut(self.tile * d);
         let tiles = window
             .chunks_mut(self.tile * width)
-            .zip(rows.chunks_mut(self.tile * d))
+            .map(|tile| (tile, grads.next()))
             .zip(row_dots.chunks_mut(self.tile));
         let dots = self.each_tile(tiles, 2 * width, |t, ((tile, grad), row_dots)| {
             let (first, rows) = (t * self.tile, tile.len() / width);
@@ -253,14 +266,10 @@ impl<'p, 'a> Scores<'p, 'a> {
                 let scale = self.row_scale[first + i] * self.columns.inverse_norm[range.start + at];
                 tile[i * width + at] = (slope * f64::from(scale)) as f32;
             }
-            gemm_tile(
-                (rows, d, width),
-                1.0,
-                (tile, (width, 1)),
-                (columns, (d, 1)),
-                1.0,
-                (grad, (d, 1)),
-            );
+            if let Some(grad) = grad {
+                let (slopes, columns) = ((&*tile, (width, 1)), (columns, (d, 1)));
+                gemm_tile((rows, d, width), 1.0, slopes, columns, 1.0, (grad, (d, 1)));
+            }
             column_dots
         });
         for tile in dots {
@@ -269,6 +278,9 @@ impl<'p, 'a> Scores<'p, 'a> {
         }
 
         // 2. What they do to the columns of the stripe.
+        if !self.wanted[1] {
+            return;
+        }
         let out = &mut gradients.columns[range.start * d..range.end * d];
         multiply_transposed(window, &self.rows.points, (width, d, self.rows.count), out);
     }

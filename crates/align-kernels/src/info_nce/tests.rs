@@ -443,6 +443,29 @@ fn layers_are_added_with_their_weights() {
 }
 
 #[test]
+fn gradients_of_one_side_are_its_half_of_both() {
+    let row_mask: Vec<bool> = (0..600).map(|i| i % 5 != 2).collect();
+    for shape in [(1, 7, 5), (600, 620, 9), (40, 2100, 3)] {
+        let (x, y) = pair(shape, 0);
+        for (symmetric, row_mask) in
+            [(true, None), (false, None), (true, Some(&row_mask[..shape.0]))]
+        {
+            let of = |gradients| {
+                run(&x, &y, &Options { symmetric, row_mask, gradients, ..Options::default() })
+            };
+            let both = of(GradientSides::Both);
+            let (of_x, of_y) = (of(GradientSides::X), of(GradientSides::Y));
+            assert_eq!((&of_x.grad_x, &of_y.grad_y), (&both.grad_x, &both.grad_y));
+            assert_eq!((of_x.grad_y.dim(), of_y.grad_x.dim()), ((0, shape.2), (0, shape.2)));
+            for got in [of_x, of_y] {
+                let (got, both) = ((got.value, got.grad_temperature), &both);
+                assert_eq!(got, (both.value, both.grad_temperature));
+            }
+        }
+    }
+}
+
+#[test]
 fn given_similarities_are_treated_as_the_reference_does() {
     let (n, m) = (7, 11);
     let similarities = Array2::from_shape_vec((n, m), ramp::<f64>(n * m, 6)).unwrap();

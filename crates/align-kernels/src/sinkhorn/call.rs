@@ -2,6 +2,7 @@
 
 use super::checks::{check_saved, check_sides, check_upstream};
 use super::given::Given;
+use super::grid::Grid;
 use super::options::Options;
 use super::output::{Output, OwnTrace, Trace};
 use super::side::{masses, weights_of};
@@ -23,6 +24,7 @@ pub(crate) struct Call<'a> {
     pub options: &'a Options,
     pub x: Items<'a>,
     pub y: Items<'a>,
+    pub grid: Grid,
     /// Strength of the marginal penalties; infinite when balanced.
     pub rho: f64,
 }
@@ -58,7 +60,8 @@ impl<'a> Call<'a> {
         let rho = options.rho().unwrap_or(f64::INFINITY);
         let x = Items::new("x", x.offsets(), weights.a)?;
         let y = Items::new("y", y.offsets(), weights.b)?;
-        let call = Self { options, x, y, rho };
+        let grid = options.pairing.grid(x.items(), y.items());
+        let call = Self { options, x, y, grid, rho };
         if let Some(upstream) = upstream {
             check_upstream(upstream, call.pairs())?;
         }
@@ -83,16 +86,17 @@ impl<'a> Call<'a> {
             mass: masses(weights, offsets),
         };
         let (x, y) = (items(rows, &given.a), items(columns, &given.b));
-        Self { options, x, y, rho: options.rho().unwrap_or(f64::INFINITY) }
+        let grid = options.pairing.grid(x.items(), y.items());
+        Self { options, x, y, grid, rho: options.rho().unwrap_or(f64::INFINITY) }
     }
 
     pub fn pairs(&self) -> usize {
-        self.options.pairing.pairs(self.x.items(), self.y.items())
+        self.grid.pairs()
     }
 
     /// The items of pair `k`.
     pub fn items(&self, k: usize) -> (usize, usize) {
-        self.options.pairing.items(k, self.y.items())
+        self.grid.items(k)
     }
 
     /// Whether both sides of a pair have mass (or NaN).

@@ -6,24 +6,6 @@ use crate::error::{KernelError, Result};
 use crate::place::{Cloud, Place};
 use crate::ragged::Ragged;
 
-impl Pairing {
-    /// Number of pairs of so many items.
-    pub(crate) fn pairs(self, x_items: usize, y_items: usize) -> usize {
-        match self {
-            Self::Paired => x_items,
-            Self::AllPairs => x_items * y_items,
-        }
-    }
-
-    /// The items of pair `k`.
-    pub(crate) fn items(self, k: usize, y_items: usize) -> (usize, usize) {
-        match self {
-            Self::Paired => (k, k),
-            Self::AllPairs => (k / y_items, k % y_items),
-        }
-    }
-}
-
 /// Refuses clouds that cannot be compared.
 pub(crate) fn check_sides<P: Place>(
     op: &'static str,
@@ -55,6 +37,10 @@ pub(super) fn check_extents(
         format!("y has width {}, expected that of x, {}", y.0, x.0)
     } else if pairing == Pairing::Paired && x.1 != y.1 {
         format!("y has {} items, expected those of x, {}", y.1, x.1)
+    } else if let Pairing::Blocks(blocks) = pairing
+        && (blocks == 0 || !x.1.is_multiple_of(blocks) || !y.1.is_multiple_of(blocks))
+    {
+        format!("x has {} items and y {}, expected multiples of {blocks} blocks", x.1, y.1)
     } else {
         return Ok(());
     };

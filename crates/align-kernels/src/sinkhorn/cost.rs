@@ -192,7 +192,12 @@ pub(super) fn add_scaled_rows(sums: &[f32], points: &[f32], d: usize, out: &mut 
 /// From gradients of unit vectors to those of the vectors: the part along each is taken off, and the
 /// rest divided by its length. `norms` are inverse lengths.
 pub(super) fn through_lengths(norms: &[f32], units: &[f32], d: usize, grad: &mut [f32]) {
-    for ((grad, unit), &norm) in grad.chunks_exact_mut(d).zip(units.chunks_exact(d)).zip(norms) {
-        combine(grad, norm, -(dot(grad, unit) as f32), unit);
-    }
+    let rows = rows_per_chunk(d);
+    let parts = grad.par_chunks_mut(rows * d).zip(units.par_chunks(rows * d));
+    parts.zip(norms.par_chunks(rows)).for_each(|((grad, units), norms)| {
+        let rows = grad.chunks_exact_mut(d).zip(units.chunks_exact(d)).zip(norms);
+        rows.for_each(|((grad, unit), &norm)| {
+            combine(grad, norm, -(dot(grad, unit) as f32), unit);
+        });
+    });
 }

@@ -18,10 +18,10 @@ pub(crate) fn cost_matrices(
     pairing: Pairing,
 ) -> Result<(Vec<f32>, Vec<usize>)> {
     let one_cloud = is_same(&x.points(), &y.points());
-    let (x, y) = (Side::new("x", x, None, kind)?, Side::new("y", y, None, kind)?);
-    let pairs = pairing.pairs(x.items(), y.items());
-    let matrices = map_tasks(pairs, |k| {
-        let (i, j) = pairing.items(k, y.items());
+    let (x, y) = (Side::new("x", &[x], &[None], kind)?, Side::new("y", &[y], &[None], kind)?);
+    let grid = pairing.grid(x.items(), y.items());
+    let matrices = map_tasks(grid.pairs(), |k| {
+        let (i, j) = grid.items(k);
         let (n, m) = (x.count(i), y.count(j));
         if n * m == 0 {
             return Vec::new();

@@ -12,6 +12,7 @@ use super::problem::Problem;
 use super::side::{masses, weights_of};
 use super::weights::Weights;
 use crate::error::{KernelError, Result};
+use crate::gradient_sides::GradientSides;
 use crate::reference::sinkhorn::eps_schedule;
 
 /// Gradients of `sum_k upstream_k value_k` by what problems were made of.
@@ -43,7 +44,7 @@ pub struct CostGradients {
 ///
 /// As [`sinkhorn`](super::sinkhorn). Also [`Option`](crate::ErrorKind::Option) for what needs points:
 /// `debias`, projections, all-pairs, or GeomLoss without a diameter. `options.cost` only sets the power
-/// `p` of `blur`, `reach` and the diameter.
+/// `p` of `blur`, `reach` and the diameter; `options.gradients` has no say.
 ///
 /// # Numerics
 ///
@@ -156,8 +157,9 @@ fn on_host(
     let Given { schedule, starts, a, b } = given;
     let pairs = rows.len() - 1;
     let (mass_a, mass_b) = (masses(a, rows), masses(b, columns));
-    // The power of the distance is used up; its gradient is by the cost itself.
-    let plain = Options { cost: Cost::SqEuclidean, ..*options };
+    // The power of the distance is used up; its gradient is by the cost itself, which has no side.
+    let gradients = GradientSides::Both;
+    let plain = Options { cost: Cost::SqEuclidean, gradients, ..*options };
     let results = map_tasks(pairs, |k| {
         let (a, b) = (&a[rows[k]..rows[k + 1]], &b[columns[k]..columns[k + 1]]);
         let (n, m) = (a.len(), b.len());
@@ -178,12 +180,14 @@ fn on_host(
             let solved = solve(&problem, options, schedule, tile);
             let share = if solved.before.is_some() { 0.5 } else { 1.0 };
             let weight = upstream.map(|upstream| share * upstream[k]);
-            finish(&problem, &solved, &plain, None, weight, tile, |_, g, _, _| {
-                let rows = grad.chunks_exact_mut(m).zip(flat(g).chunks_exact(stride));
-                for (out, row) in rows {
-                    out.iter_mut().zip(row).for_each(|(out, g)| *out += g);
-                }
-            })
+            let (result, _) =
+                finish(&problem, &solved, &plain, None, weight, tile, |_, g, _, _| {
+                    let rows = grad.chunks_exact_mut(m).zip(flat(g).chunks_exact(stride));
+                    for (out, row) in rows {
+                        out.iter_mut().zip(row).for_each(|(out, g)| *out += g);
+                    }
+                });
+            result
         });
         (result, grad)
     });
@@ -204,7 +208,8 @@ fn on_host(
             eps: results.iter().zip(upstream).map(eps).sum(),
         }
     });
-    (pack(results.into_iter().map(|(result, _)| result).collect()), gradients)
+    let pairs: Vec<_> = results.into_iter().map(|(result, _)| result).collect();
+    (pack(&pairs), gradients)
 }
 
 /// Temperatures of GeomLoss's schedule; none at one temperature. Refuses what needs points.
@@ -212,7 +217,7 @@ fn schedule(options: &Options) -> Result<Vec<f64>> {
     let what = match options.mode {
         _ if options.debias => "debias",
         _ if options.project_x || options.project_y => "a projection",
-        _ if options.pairing == super::Pairing::AllPairs => "all-pairs",
+        _ if options.pairing != super::Pairing::Paired => "all-pairs",
         Mode::GeomLoss(geomloss) => match geomloss.diameter {
             Some(d) => {
                 return eps_schedule(options.cost.power(), d, geomloss.blur, geomloss.scaling);

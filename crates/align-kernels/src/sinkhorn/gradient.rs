@@ -2,13 +2,15 @@
 
 use ndarray::Array2;
 
-use super::batch::{Batch, PointGrads};
+use super::batch::{Batch, Job};
 use super::checks::{check_saved, check_sides, check_upstream};
 use super::cost::through_lengths;
+use super::inner_products::InnerProducts;
 use super::options::{Cost, Mode, Options};
 use super::output::{Gradients, Output, OwnTrace, Trace};
-use super::own::{self, Own, OwnTask};
+use super::own::{self, Asked, Own, OwnTask};
 use super::pair::PairResult;
+use super::point_grads::{PointGrads, SideGrads};
 use super::side::Side;
 use super::weights::Weights;
 use crate::error::{KernelError, Result};
@@ -21,9 +23,11 @@ pub(crate) fn run(
     weights: Weights<'_>,
     options: &Options,
 ) -> Result<Output> {
-    let batch = prepare(x, y, weights, options)?;
-    let (pairs, own) = solve(&batch, None, None, None);
-    Ok(assemble(&batch, pairs, own))
+    let batch = prepare(&[x], &[y], &[weights], options)?;
+    let tasks = own_tasks(&batch, None);
+    let owns = [0, 1].map(|s| asked(&batch, s, &tasks, None).solve(None, None));
+    let pairs = batch.run(Job::Values, &mut InnerProducts::once(), None);
+    Ok(assemble(&batch, &pairs, owns))
 }
 
 pub(crate) fn run_with_gradient(
@@ -34,7 +38,7 @@ pub(crate) fn run_with_gradient(
     upstream: Option<&[f32]>,
     saved: Option<&Output>,
 ) -> Result<(Output, Gradients)> {
-    let batch = prepare(x, y, weights, options)?;
+    let batch = prepare(&[x], &[y], &[weights], options)?;
     let ones;
     let upstream = match upstream {
         Some(upstream) => upstream,
@@ -50,64 +54,100 @@ pub(crate) fn run_with_gradient(
             (batch.x.count(i), batch.y.count(j))
         })?;
     }
-    let mut grads =
-        PointGrads { x: vec![0.0; batch.x.points.len()], y: vec![0.0; batch.y.points.len()] };
-    let (pairs, own) = solve(&batch, Some(upstream), saved, Some(&mut grads));
-    let (a, b, eps) = weight_gradients(&batch, &pairs, &own, upstream);
-    if options.cost == Cost::Cosine {
-        for (side, grad) in [(&batch.x, &mut grads.x), (&batch.y, &mut grads.y)] {
-            through_lengths(&side.norms, &side.points, side.width, grad);
+    let mut grads = point_grads(&batch);
+    let tasks = own_tasks(&batch, Some(upstream));
+    let own = |s: usize, grad: &mut Option<SideGrads>| {
+        asked(&batch, s, &tasks, saved).solve(grad.as_mut(), None)
+    };
+    let owns = [own(0, &mut grads.x), own(1, &mut grads.y)];
+    let job = Job::Gradients { upstream, saved };
+    let pairs = batch.run(job, &mut InnerProducts::once(), Some(&mut grads));
+    let gradients = gradients(&batch, &pairs, &owns, upstream, grads)?.swap_remove(0);
+    Ok((assemble(&batch, &pairs, owns), gradients))
+}
+
+/// Values, and the gradients for the weights that `upstream` then gives them, from costs that are computed
+/// once where they are few enough to keep.
+pub(crate) fn run_through(
+    x: &[&Ragged<'_>],
+    y: &[&Ragged<'_>],
+    weights: &[Weights<'_>],
+    options: &Options,
+    upstream: impl FnOnce(&Output) -> Result<Vec<f32>>,
+) -> Result<(Output, Vec<Gradients>)> {
+    let batch = prepare(x, y, weights, options)?;
+    let mut grads = point_grads(&batch);
+    let mut kept = [Vec::new(), Vec::new()];
+    let tasks = own_tasks(&batch, None);
+    let mut own = |s: usize, is_wanted: bool| {
+        let asked = asked(&batch, s, &tasks, None);
+        let keeps = is_wanted && own::are_few(asked.side);
+        asked.solve(None, keeps.then_some(&mut kept[s]))
+    };
+    let owns = [own(0, grads.x.is_some()), own(1, grads.y.is_some())];
+    let mut products = InnerProducts::twice(&batch.chunks());
+    let pairs = batch.run(Job::Values, &mut products, None);
+    let output = assemble(&batch, &pairs, owns.clone());
+
+    let upstream = upstream(&output)?;
+    check_upstream(&upstream, batch.pairs())?;
+    let tasks = own_tasks(&batch, Some(&upstream));
+    for (s, grad) in [&mut grads.x, &mut grads.y].into_iter().enumerate() {
+        if let Some(grad) = grad {
+            asked(&batch, s, &tasks, None).pull(&owns[s], grad, &kept[s]);
         }
     }
-    let rows = |side: &Side<'_>, grad: Vec<f32>| {
-        Array2::from_shape_vec((side.norms.len(), side.width), grad)
-            .map_err(|error| KernelError::shape("sinkhorn", error.to_string()))
-    };
-    let gradients =
-        Gradients { x: rows(&batch.x, grads.x)?, y: rows(&batch.y, grads.y)?, a, b, eps };
-    Ok((assemble(&batch, pairs, own), gradients))
+    products.again();
+    let job = Job::Pulls { upstream: &upstream, found: &pairs };
+    batch.run(job, &mut products, Some(&mut grads));
+    Ok((output, gradients(&batch, &pairs, &owns, &upstream, grads)?))
 }
 
 fn prepare<'a>(
-    x: &'a Ragged<'_>,
-    y: &'a Ragged<'_>,
-    weights: Weights<'_>,
+    x: &[&'a Ragged<'_>],
+    y: &[&'a Ragged<'_>],
+    weights: &[Weights<'_>],
     options: &'a Options,
 ) -> Result<Batch<'a>> {
     options.check()?;
-    check_sides("sinkhorn", x, y, options.pairing)?;
-    let x = Side::new("x", x, weights.a, options.cost)?;
-    let y = Side::new("y", y, weights.b, options.cost)?;
+    if let ([x], [y]) = (x, y) {
+        check_sides("sinkhorn", x, y, options.pairing)?;
+    }
+    let (a, b): (Vec<_>, Vec<_>) = weights.iter().map(|weights| (weights.a, weights.b)).unzip();
+    let x = Side::new("x", x, &a, options.cost)?;
+    let y = Side::new("y", y, &b, options.cost)?;
     Batch::new(x, y, options)
 }
 
 type Owns = [Vec<Vec<Own>>; 2];
 
-fn solve(
-    batch: &Batch<'_>,
-    upstream: Option<&[f32]>,
-    saved: Option<&Output>,
-    mut grads: Option<&mut PointGrads>,
-) -> (Vec<PairResult>, Owns) {
-    let mut owns: Owns = [Vec::new(), Vec::new()];
-    if batch.options.debias {
-        let traces = saved.map(|saved| &saved.trace.own);
-        let tasks = own_tasks(batch, upstream);
-        for (s, side) in [&batch.x, &batch.y].into_iter().enumerate() {
-            let grad = grads.as_deref_mut();
-            let grad = grad.map(|grads| if s == 0 { &mut grads.x[..] } else { &mut grads.y[..] });
-            let traces = traces.map(|traces| &traces[s][..]);
-            owns[s] = own::solve(side, batch.options, &tasks[s], traces, grad);
-        }
+/// Room for the gradients of the sides that are wanted.
+fn point_grads(batch: &Batch<'_>) -> PointGrads {
+    let wanted = batch.options.gradients;
+    PointGrads {
+        x: wanted.has_x().then(|| SideGrads::new(&batch.x)),
+        y: wanted.has_y().then(|| SideGrads::new(&batch.y)),
     }
-    (batch.run(upstream, saved, grads), owns)
 }
 
-/// The own problems of the items of both sides. An item whose pairs all lack mass has none.
+/// The own problems of a side, 0 for `x` and 1 for `y`.
+fn asked<'s>(
+    batch: &'s Batch<'_>,
+    s: usize,
+    tasks: &'s [Vec<Vec<OwnTask>>; 2],
+    saved: Option<&'s Output>,
+) -> Asked<'s> {
+    let side = if s == 0 { &batch.x } else { &batch.y };
+    let saved = saved.map(|saved| &saved.trace.own[s][..]);
+    Asked { side, options: batch.options, tasks: &tasks[s], saved }
+}
+
+/// The own problems of the items of both sides: none without debiasing, and none of an item whose pairs
+/// all lack mass.
 fn own_tasks(batch: &Batch<'_>, upstream: Option<&[f32]>) -> [Vec<Vec<OwnTask>>; 2] {
     let empty = |side: &Side<'_>| (0..side.items()).map(|_| Vec::new()).collect();
     let mut tasks: [Vec<Vec<OwnTask>>; 2] = [empty(&batch.x), empty(&batch.y)];
-    for k in (0..batch.pairs()).filter(|&k| batch.has_mass(k)) {
+    for k in (0..batch.pairs()).filter(|&k| batch.options.debias && batch.has_mass(k)) {
         let (i, j) = batch.items(k);
         let weight = upstream.map_or(0.0, |upstream| upstream[k]);
         for (side, item) in [(0, i), (1, j)] {
@@ -119,6 +159,47 @@ fn own_tasks(batch: &Batch<'_>, upstream: Option<&[f32]>) -> [Vec<Vec<OwnTask>>;
         }
     }
     tasks
+}
+
+/// Gradients of each part, by the points as they were given, by the weights and by eps.
+fn gradients(
+    batch: &Batch<'_>,
+    pairs: &[PairResult],
+    owns: &Owns,
+    upstream: &[f32],
+    mut grads: PointGrads,
+) -> Result<Vec<Gradients>> {
+    let parts = batch.x.parts.len() - 1;
+    let (a, b, eps) = weight_gradients(batch, pairs, owns, upstream);
+    let by_points = |side: &Side<'_>, grads: Option<SideGrads>| -> Result<Vec<Array2<f32>>> {
+        let Some(mut grads) = grads else {
+            return Ok(vec![Array2::zeros((0, side.width)); parts]);
+        };
+        if batch.options.cost == Cost::Cosine {
+            for (rows, grad) in grads.parts() {
+                let points = &side.points[rows.start * side.width..rows.end * side.width];
+                through_lengths(&side.norms[rows], points, side.width, grad);
+            }
+        }
+        let rows = |grad: Vec<f32>| {
+            Array2::from_shape_vec((grad.len() / side.width, side.width), grad)
+                .map_err(|error| KernelError::shape("sinkhorn", error.to_string()))
+        };
+        grads.into_parts().into_iter().map(rows).collect()
+    };
+    let x = by_points(&batch.x, grads.x.take())?;
+    let y = by_points(&batch.y, grads.y.take())?;
+    let by_weights = |side: &Side<'_>, is_wanted: bool, all: &[f32], p: usize| match is_wanted {
+        true => all[side.parts[p]..side.parts[p + 1]].to_vec(),
+        false => Vec::new(),
+    };
+    let wanted = batch.options.gradients;
+    let one = |(p, (x, y)): (usize, (Array2<f32>, Array2<f32>))| {
+        let a = by_weights(&batch.x, wanted.has_x(), &a, p);
+        let b = by_weights(&batch.y, wanted.has_y(), &b, p);
+        Gradients { x, y, a, b, eps: eps[p] }
+    };
+    Ok(x.into_iter().zip(y).enumerate().map(one).collect())
 }
 
 /// Calls `f(pair, own of x, own of y)` for every pair, in order.
@@ -160,15 +241,18 @@ fn weight_gradients(
     pairs: &[PairResult],
     owns: &Owns,
     upstream: &[f32],
-) -> (Vec<f32>, Vec<f32>, f64) {
+) -> (Vec<f32>, Vec<f32>, Vec<f64>) {
     let (x, y) = (&batch.x, &batch.y);
     let (mut a, mut b) = (vec![0f64; x.norms.len()], vec![0f64; y.norms.len()]);
-    let mut eps = 0.0;
+    // Several parts are a block each.
+    let parts = x.parts.len() - 1;
+    let part_of = |k: usize| if parts == 1 { 0 } else { k / batch.grid.of_block() };
+    let mut eps = vec![0.0; parts];
     with_owns(batch, owns, |k, own| {
         let ((i, j), weight) = (batch.items(k), f64::from(upstream[k]));
         let (report, surplus) = (&pairs[k].report, surplus(batch, k));
         let own_eps = own.map_or(0.0, |(x, y)| x.grad_eps + y.grad_eps);
-        eps += weight * (report.grad_eps - own_eps + surplus * surplus / 2.0);
+        eps[part_of(k)] += weight * (report.grad_eps - own_eps + surplus * surplus / 2.0);
         let add = |out: &mut [f64], weights: &[f32], grad: &[f64], own: Option<&Own>, more: f64| {
             let own = own.map_or(&[][..], |own| &own.grad_weights);
             for (r, out) in out.iter_mut().enumerate().take(grad.len()) {
@@ -188,7 +272,7 @@ fn weight_gradients(
 }
 
 /// Packs the results of all pairs.
-fn assemble(batch: &Batch<'_>, pairs: Vec<PairResult>, owns: Owns) -> Output {
+fn assemble(batch: &Batch<'_>, pairs: &[PairResult], owns: Owns) -> Output {
     let mut values = Vec::with_capacity(pairs.len());
     with_owns(batch, &owns, |k, own| {
         let surplus = surplus(batch, k);
@@ -205,7 +289,7 @@ fn assemble(batch: &Batch<'_>, pairs: Vec<PairResult>, owns: Owns) -> Output {
 }
 
 /// Lays the results of pairs one after another.
-pub(super) fn pack(pairs: Vec<PairResult>) -> Output {
+pub(super) fn pack(pairs: &[PairResult]) -> Output {
     let starts = |len: fn(&PairResult) -> usize| {
         let mut offsets = vec![0];
         offsets.extend(pairs.iter().scan(0, |sum, pair| {

@@ -55,6 +55,8 @@ mod cost_matrices;
 mod geomloss;
 mod given;
 mod gradient;
+mod grid;
+mod inner_products;
 mod kernels;
 mod lanes;
 mod log_domain;
@@ -62,6 +64,7 @@ mod options;
 mod output;
 mod own;
 mod pair;
+mod point_grads;
 mod problem;
 mod relaxation;
 mod scaling;
@@ -87,8 +90,13 @@ pub(crate) use checks::check_sides;
 pub(crate) use cost_matrices::cost_matrices;
 #[cfg(feature = "cuda")]
 pub(crate) use given::{Given, sealed as costs};
+pub(crate) use grid::Grid;
+#[cfg(feature = "cuda")]
+pub(crate) use grid::Run;
 #[cfg(feature = "cuda")]
 pub(crate) use output::OwnTrace;
+#[cfg(feature = "cuda")]
+pub(crate) use side::weights_of;
 
 use crate::error::Result;
 use crate::ragged::Ragged;

@@ -1,6 +1,7 @@
 //! What to compute and how.
 
 use crate::error::{KernelError, Result, positive};
+use crate::gradient_sides::GradientSides;
 
 /// Which items of `x` meet which items of `y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +11,9 @@ pub enum Pairing {
     Paired,
     /// Every item of `x` with every item of `y`, `x` outermost: pair `(k, l)` is number `k B_y + l`.
     AllPairs,
+    /// Items in so many blocks of equal numbers, one after another, and every item of `x` with every item
+    /// of `y` of its block: layers of one batch. Pairs are numbered block after block, as all pairs in each.
+    Blocks(usize),
 }
 
 /// What it costs to move one unit of mass from `x` to `y`.
@@ -118,6 +122,8 @@ pub struct Options {
     pub project_x: bool,
     /// Whether each point of `y` is returned as a mean of `x`'s.
     pub project_y: bool,
+    /// Whose gradients are computed, in calls that compute some.
+    pub gradients: GradientSides,
 }
 
 impl Default for Options {
@@ -131,6 +137,7 @@ impl Default for Options {
             plan: false,
             project_x: false,
             project_y: false,
+            gradients: GradientSides::Both,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What a call returns.
 
+use std::ops::Range;
+
 use ndarray::Array2;
+
+use super::grid::Grid;
 
 /// Results of every pair, in the order of [`Pairing`](super::Pairing).
 #[derive(Debug, Clone)]
@@ -59,6 +63,60 @@ impl Output {
     }
 }
 
+impl Output {
+    /// The pairs of each block of a grid by themselves.
+    pub(crate) fn split(&self, grid: Grid) -> Vec<Self> {
+        let mut plan_end = 0;
+        let mut block = |b: usize| {
+            let pairs = b * grid.of_block()..(b + 1) * grid.of_block();
+            let (x, y) = (b * grid.x..(b + 1) * grid.x, b * grid.y..(b + 1) * grid.y);
+            let rows = self.f_offsets[pairs.start]..self.f_offsets[pairs.end];
+            let columns = self.g_offsets[pairs.start]..self.g_offsets[pairs.end];
+            let moved = |offsets: &[usize]| {
+                let offsets = &offsets[pairs.start..=pairs.end];
+                offsets.iter().map(|at| at - offsets[0]).collect()
+            };
+            let plan_start = plan_end;
+            let size = |k: usize| self.f_of(k).len() * self.g_of(k).len();
+            plan_end += if self.plan.is_empty() { 0 } else { pairs.clone().map(size).sum() };
+            // Points of a width, packed as potentials are.
+            let wide = |values: &[f32], potentials: usize, range: &Range<usize>| {
+                let d = values.len() / potentials.max(1);
+                values[range.start * d..range.end * d].to_vec()
+            };
+            let some = |values: &[f32], range: &Range<usize>| match values.is_empty() {
+                true => Vec::new(),
+                false => values[range.clone()].to_vec(),
+            };
+            let own = |all: &[Vec<OwnTrace>], items: Range<usize>| match all.is_empty() {
+                true => Vec::new(),
+                false => all[items].to_vec(),
+            };
+            let trace = Trace {
+                eps: self.trace.eps[pairs.clone()].to_vec(),
+                f_before: some(&self.trace.f_before, &rows),
+                g_before: some(&self.trace.g_before, &columns),
+                own: [own(&self.trace.own[0], x), own(&self.trace.own[1], y)],
+            };
+            Self {
+                value: self.value[pairs.clone()].to_vec(),
+                gap: self.gap[pairs.clone()].to_vec(),
+                marginal_error: self.marginal_error[pairs.clone()].to_vec(),
+                iterations: self.iterations[pairs.clone()].to_vec(),
+                f: self.f[rows.clone()].to_vec(),
+                f_offsets: moved(&self.f_offsets),
+                g: self.g[columns.clone()].to_vec(),
+                g_offsets: moved(&self.g_offsets),
+                plan: self.plan[plan_start..plan_end].to_vec(),
+                projected_x: wide(&self.projected_x, self.f.len(), &rows),
+                projected_y: wide(&self.projected_y, self.g.len(), &columns),
+                trace,
+            }
+        };
+        (0..grid.blocks).map(&mut block).collect()
+    }
+}
+
 #[cfg(feature = "cuda")]
 impl Output {
     /// Potentials before the last update of GeomLoss.
@@ -73,10 +131,11 @@ impl Output {
     }
 }
 
-/// Gradients of `sum_k upstream_k value_k`.
+/// Gradients of `sum_k upstream_k value_k`. Those of a side that
+/// [`Options::gradients`](super::Options) leaves out are empty.
 #[derive(Debug, Clone)]
 pub struct Gradients {
-    /// By the points of `x`, `(N, D)`, packed as they are.
+    /// By the points of `x`, `(N, D)`, packed as they are; `(0, D)` if left out.
     pub x: Array2<f32>,
     /// By the points of `y`, `(M, D)`.
     pub y: Array2<f32>,

@@ -5,7 +5,7 @@ use cpu_math::tile_gemm::gemm_tile;
 use super::cost::weigh;
 use super::kernels::PlanSums;
 use super::lanes::{LANES, Lanes, flat, vectors};
-use super::options::{Cost, Mode, Options};
+use super::options::{Mode, Options};
 use super::problem::{Potentials, Problem};
 use super::solved::{Report, Solved};
 use super::{absorbed, geomloss};
@@ -21,8 +21,13 @@ pub(super) struct PairResult {
     pub plan: Vec<f32>,
     pub projected_x: Vec<f32>,
     pub projected_y: Vec<f32>,
-    /// Row sums of the `G` of the rows and column sums of that of the columns.
-    pub pull_sums: (Vec<f32>, Vec<f32>),
+}
+
+/// Row sums of the `G` of the rows and column sums of that of the columns, where gradients are wanted.
+#[derive(Default)]
+pub(super) struct PullSums {
+    pub rows: Vec<f32>,
+    pub columns: Vec<f32>,
 }
 
 impl PairResult {
@@ -42,8 +47,14 @@ impl PairResult {
             plan: zeros(options.plan, n * m),
             projected_x: zeros(options.project_x, n * width),
             projected_y: zeros(options.project_y, m * width),
-            pull_sums: both(),
         }
+    }
+
+    /// The potentials, as the solver left them.
+    pub fn solved(&self, problem: &Problem<'_>) -> Solved {
+        let before = self.before.as_ref().map(|(f, g)| problem.potentials(f, g));
+        let at = problem.potentials(&self.f, &self.g);
+        Solved { at, before, eps: self.eps, iterations: self.iterations }
     }
 }
 
@@ -77,8 +88,8 @@ pub(super) fn finish(
     points: Option<(&[f32], &[f32], usize)>,
     upstream: Option<f32>,
     tile: &mut [Lanes],
-    mut pull: impl FnMut(Pull, &[Lanes], &[f32], &[f32]),
-) -> PairResult {
+    pull: impl FnMut(Pull, &[Lanes], &[f32], &[f32]),
+) -> (PairResult, PullSums) {
     let (n, m) = (problem.n, problem.m);
     let sums = problem.plan(&solved.at, solved.eps, tile);
     let report = solved.report(problem, &options.mode, &sums);
@@ -96,21 +107,13 @@ pub(super) fn finish(
             projected_y = project(tile, (n, m), true, x, width, &sums);
         }
     }
-    let mut pull_sums = (Vec::new(), Vec::new());
-    if let Some(weight) = upstream {
-        pulls(problem, solved, options.cost, weight, tile, |side, tile, rows, columns| {
-            if side != Pull::Columns {
-                pull_sums.0 = rows.to_vec();
-            }
-            if side != Pull::Rows {
-                pull_sums.1 = columns.to_vec();
-            }
-            pull(side, tile, rows, columns);
-        });
-    }
+    let pull_sums = match upstream {
+        Some(weight) => pulls(problem, solved, options, weight, tile, pull),
+        None => PullSums::default(),
+    };
     let plain = |at: &Potentials| (values(&at.f, &problem.a, n), values(&at.g, &problem.b, m));
     let (f, g) = plain(&solved.at);
-    PairResult {
+    let result = PairResult {
         report,
         iterations: solved.iterations,
         eps: solved.eps,
@@ -120,31 +123,43 @@ pub(super) fn finish(
         plan,
         projected_x,
         projected_y,
-        pull_sums,
-    }
+    };
+    (result, pull_sums)
 }
 
 /// Makes `G`, the derivative by the cost: the plan that the value was computed with. With GeomLoss
-/// there are two, each through the last update of one side. `tile` holds the plan of `solved.at`.
+/// there are two, each through the last update of one side. `tile` holds the plan of `solved.at`, unless
+/// they are made anew.
 pub(super) fn pulls(
     problem: &Problem<'_>,
     solved: &Solved,
-    kind: Cost,
+    options: &Options,
     weight: f32,
     tile: &mut [Lanes],
     mut pull: impl FnMut(Pull, &[Lanes], &[f32], &[f32]),
-) {
+) -> PullSums {
+    let (kind, wanted) = (options.cost, options.gradients);
     let Some(before) = &solved.before else {
         let (rows, columns) = weigh(kind, weight, problem.cost, tile, problem.m);
-        return pull(Pull::Both, tile, &rows, &columns);
+        pull(Pull::Both, tile, &rows, &columns);
+        return PullSums { rows, columns };
     };
-    let through_rows = Potentials { f: solved.at.f.clone(), g: before.g.clone() };
-    let through_columns = Potentials { f: before.f.clone(), g: solved.at.g.clone() };
-    for (side, at) in [(Pull::Rows, through_rows), (Pull::Columns, through_columns)] {
-        problem.plan(&at, solved.eps, tile);
+    let mut sums = PullSums::default();
+    if wanted.has_x() {
+        let through_rows = Potentials { f: solved.at.f.clone(), g: before.g.clone() };
+        problem.plan(&through_rows, solved.eps, tile);
         let (rows, columns) = weigh(kind, weight, problem.cost, tile, problem.m);
-        pull(side, tile, &rows, &columns);
+        pull(Pull::Rows, tile, &rows, &columns);
+        sums.rows = rows;
     }
+    if wanted.has_y() {
+        let through_columns = Potentials { f: before.f.clone(), g: solved.at.g.clone() };
+        problem.plan(&through_columns, solved.eps, tile);
+        let (rows, columns) = weigh(kind, weight, problem.cost, tile, problem.m);
+        pull(Pull::Columns, tile, &rows, &columns);
+        sums.columns = columns;
+    }
+    sums
 }
 
 /// Potentials as plain values, 0 at points without mass.

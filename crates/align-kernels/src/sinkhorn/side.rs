@@ -1,6 +1,7 @@
 //! One side of a batch: points in f32 as the cost sees them, norms, weights and boxes.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use cpu_math::simd_dispatch;
 use rayon::prelude::*;
@@ -13,50 +14,76 @@ use crate::ragged::Ragged;
 /// A vector shorter than this has no direction.
 const LEAST_NORM: f64 = 1e-8;
 
-/// Points of a checked width and weights, prepared once for all pairs.
+/// Points of a checked width and weights, prepared once for all pairs. They come in one part or in several,
+/// which are laid one after another.
 pub(super) struct Side<'a> {
     /// `(N, D)`: scaled to length 1 for the cosine; 0 where the weight is 0, so that NaN stays out.
     pub points: Cow<'a, [f32]>,
     pub width: usize,
-    pub offsets: &'a [usize],
+    pub offsets: Vec<usize>,
     pub weights: Vec<f32>,
     /// Half squared norms; for the cosine, inverse norms (0 for points without direction).
     pub norms: Vec<f32>,
     /// Sum of the weights of each item.
     pub mass: Vec<f64>,
+    /// Where the points of each part start, and where the last ones end.
+    pub parts: Vec<usize>,
 }
 
 impl<'a> Side<'a> {
+    /// `weights` has an entry a part. All parts have one width.
     pub fn new(
         name: &str,
-        batch: &'a Ragged<'_>,
-        weights: Option<&[f32]>,
+        batches: &[&'a Ragged<'_>],
+        weights: &[Option<&[f32]>],
         cost: Cost,
     ) -> Result<Self> {
-        let points = batch.points();
-        let (count, width) = (points.count(), points.width());
-        let weights = weights_of(name, weights, batch.offsets())?;
-        let mut points = points.to_f32();
-        if weights.contains(&0.0) {
-            let rows = points.to_mut().chunks_exact_mut(width).zip(&weights);
-            rows.filter(|(_, w)| **w == 0.0).for_each(|(row, _)| row.fill(0.0));
+        let width = batches[0].points().width();
+        let (mut parts, mut packed) = (vec![0], Vec::new());
+        let (mut offsets, mut views) = (vec![0], Vec::new());
+        for (p, (batch, weights)) in batches.iter().zip(weights).enumerate() {
+            let start = parts[p];
+            offsets.extend(batch.offsets()[1..].iter().map(|at| start + at));
+            parts.push(offsets[offsets.len() - 1]);
+            packed.extend(match batches.len() {
+                1 => weights_of(name, *weights, batch.offsets())?,
+                _ => weights_of(&format!("{name} of layer {p}"), *weights, batch.offsets())?,
+            });
+            views.push(batch.points().to_f32());
         }
-        let mut norms = vec![0.0; count];
+        let weights = packed;
+        let mut norms = vec![0.0; weights.len()];
         let rows_at_once = (1usize << 16).div_ceil(width);
-        let parts = points.par_chunks(rows_at_once * width);
-        parts.zip(norms.par_chunks_mut(rows_at_once)).for_each(|(points, norms)| {
-            half_squares(points, width, norms);
-        });
-        if cost == Cost::Cosine {
-            for norm in &mut norms {
-                let length = (2.0 * f64::from(*norm)).sqrt();
-                *norm = if length < LEAST_NORM { 0.0 } else { (1.0 / length) as f32 };
-            }
-            let rows = points.to_mut().par_chunks_mut(width).zip(&norms);
-            rows.for_each(|(row, norm)| row.iter_mut().for_each(|x| *x *= norm));
+        for (view, &start) in views.iter().zip(&parts) {
+            let norms = norms[start..].par_chunks_mut(rows_at_once);
+            view.par_chunks(rows_at_once * width).zip(norms).for_each(|(points, norms)| {
+                half_squares(points, width, norms);
+            });
         }
-        let mass = masses(&weights, batch.offsets());
-        Ok(Self { points, width, offsets: batch.offsets(), weights, norms, mass })
+        norms
+            .iter_mut()
+            .zip(&weights)
+            .filter(|(_, w)| **w == 0.0)
+            .for_each(|(norm, _)| *norm = 0.0);
+        let points = match cost {
+            Cost::Cosine => {
+                for norm in &mut norms {
+                    let length = (2.0 * f64::from(*norm)).sqrt();
+                    *norm = if length < LEAST_NORM { 0.0 } else { (1.0 / length) as f32 };
+                }
+                let unit = |row: usize, from: &[f32], to: &mut [f32]| {
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from * norms[row]);
+                };
+                Cow::Owned(laid(views, &parts, &weights, width, unit))
+            }
+            _ if batches.len() == 1 && !weights.contains(&0.0) => views.swap_remove(0),
+            _ => {
+                let copy = |_, from: &[f32], to: &mut [f32]| to.copy_from_slice(from);
+                Cow::Owned(laid(views, &parts, &weights, width, copy))
+            }
+        };
+        let mass = masses(&weights, &offsets);
+        Ok(Self { points, width, offsets, weights, norms, mass, parts })
     }
 
     /// Number of items.
@@ -67,6 +94,11 @@ impl<'a> Side<'a> {
     /// Points of item `k`.
     pub fn count(&self, k: usize) -> usize {
         self.offsets[k + 1] - self.offsets[k]
+    }
+
+    /// Numbers of the points of item `k`.
+    pub fn range(&self, k: usize) -> Range<usize> {
+        self.offsets[k]..self.offsets[k + 1]
     }
 
     pub fn item_points(&self, k: usize) -> &[f32] {
@@ -96,8 +128,28 @@ impl<'a> Side<'a> {
     }
 }
 
+/// The rows of all views in one piece, each made by `row(number, from, to)`; 0 at weights of 0.
+fn laid(
+    views: Vec<Cow<'_, [f32]>>,
+    parts: &[usize],
+    weights: &[f32],
+    width: usize,
+    row: impl Fn(usize, &[f32], &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let mut out = vec![0.0; weights.len() * width];
+    for (view, part) in views.into_iter().zip(parts.windows(2)) {
+        let to = out[part[0] * width..part[1] * width].par_chunks_mut(width);
+        to.zip(view.par_chunks(width)).enumerate().for_each(|(r, (to, from))| {
+            if weights[part[0] + r] != 0.0 {
+                row(part[0] + r, from, to);
+            }
+        });
+    }
+    out
+}
+
 /// Checked weights, or `1 / N` for every point of an item of `N`.
-pub(super) fn weights_of(
+pub(crate) fn weights_of(
     name: &str,
     weights: Option<&[f32]>,
     offsets: &[usize],

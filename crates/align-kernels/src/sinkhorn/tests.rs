@@ -1,4 +1,5 @@
 mod basic;
+mod blocks;
 mod given;
 mod identities;
 mod support;

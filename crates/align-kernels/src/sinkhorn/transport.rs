@@ -38,6 +38,21 @@ pub trait Transport: Place {
         upstream: Option<&[f32]>,
         saved: Option<&Output>,
     ) -> Result<(Output, Self::Gradients)>;
+
+    /// Transport of several batches in one, and gradients of their values weighted as `upstream` says once
+    /// it sees them. Several batches have one width and as many items each, and pair as
+    /// [`Pairing::Blocks`](super::Pairing) of their number.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::sinkhorn_with_gradient`], and those of `upstream`.
+    fn transport_through(
+        x: &[&Ragged<'_, Self>],
+        y: &[&Ragged<'_, Self>],
+        weights: &[Weights<'_>],
+        options: &Options,
+        upstream: impl FnOnce(&Output) -> Result<Vec<f32>>,
+    ) -> Result<(Output, Vec<Self::Gradients>)>;
 }
 
 impl Transport for Host {
@@ -61,5 +76,15 @@ impl Transport for Host {
         saved: Option<&Output>,
     ) -> Result<(Output, Gradients)> {
         gradient::run_with_gradient(x, y, weights, options, upstream, saved)
+    }
+
+    fn transport_through(
+        x: &[&Ragged<'_>],
+        y: &[&Ragged<'_>],
+        weights: &[Weights<'_>],
+        options: &Options,
+        upstream: impl FnOnce(&Output) -> Result<Vec<f32>>,
+    ) -> Result<(Output, Vec<Gradients>)> {
+        gradient::run_through(x, y, weights, options, upstream)
     }
 }

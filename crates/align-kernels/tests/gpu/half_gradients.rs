@@ -96,6 +96,7 @@ fn gradients_are_off_by_the_rounding_of_the_plan() {
     let Some(stream) = stream() else { return };
     let lengths: [&[usize]; 2] = [&[65, 0, 1, 31, 2], &[33, 4, 1, 0, 130]];
     let small: [&[usize]; 2] = [&[3, 66, 0, 1], &[1, 0, 33]];
+    let blocks: [&[usize]; 2] = [&[3, 66, 1, 9], &[1, 33, 0, 70]];
     let options = fixed(0.1, 8, 0.0);
     let reach = Options { reach: Some(0.6), ..options };
     let half = |lengths, width, options| Case::new(lengths, width, Form::Half, options);
@@ -105,6 +106,7 @@ fn gradients_are_off_by_the_rounding_of_the_plan() {
         ("wide", half(lengths, 265, options).with_holes()),
         ("all pairs", half(small, 8, all(options)).with_holes()),
         ("all pairs, wide", half(small, 130, all(options))),
+        ("blocks", half(blocks, 8, Options { pairing: Pairing::Blocks(2), ..options })),
         ("all pairs, reach", half(small, 33, all(reach)).with_holes()),
     ] {
         let got = check(&stream, name, &case);

@@ -48,18 +48,24 @@ impl Case {
         sinkhorn(&self.x.host(), &self.y.host(), self.weights(), &self.options).unwrap()
     }
 
-    pub fn pairs(&self) -> usize {
-        match self.options.pairing {
+    /// Blocks, and items of `x` and of `y` in each.
+    fn blocks(&self) -> [usize; 3] {
+        let blocks = match self.options.pairing {
             Pairing::Paired => self.x.items(),
-            Pairing::AllPairs => self.x.items() * self.y.items(),
-        }
+            Pairing::AllPairs => 1,
+            Pairing::Blocks(blocks) => blocks,
+        };
+        [blocks, self.x.items() / blocks.max(1), self.y.items() / blocks.max(1)]
+    }
+
+    pub fn pairs(&self) -> usize {
+        self.blocks().iter().product()
     }
 
     pub fn items(&self, k: usize) -> (usize, usize) {
-        match self.options.pairing {
-            Pairing::Paired => (k, k),
-            Pairing::AllPairs => (k / self.y.items(), k % self.y.items()),
-        }
+        let [_, x, y] = self.blocks();
+        let (block, k) = (k / (x * y), k % (x * y));
+        (block * x + k / y, block * y + k % y)
     }
 
     pub fn fixed(&self) -> Fixed {

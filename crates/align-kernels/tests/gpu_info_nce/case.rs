@@ -101,6 +101,7 @@ impl Case {
             positive_offset: self.offset,
             row_mask: self.row_mask.as_deref(),
             column_mask: self.column_mask.as_deref(),
+            ..Options::default()
         }
     }
 

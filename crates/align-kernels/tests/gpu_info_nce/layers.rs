@@ -1,5 +1,6 @@
 //! Several layers at once.
 
+use align_kernels::GradientSides;
 use align_kernels::device::Gpu;
 use align_kernels::info_nce::{Layer, Options, info_nce, info_nce_layers};
 
@@ -46,4 +47,22 @@ fn layers_are_what_each_is_alone() {
     }
     assert!((all.value - sum).abs() < 1e-5);
     assert_eq!(info_nce_layers::<Gpu>(&[], &options).unwrap().value, 0.0);
+}
+
+#[test]
+fn gradients_of_one_side_are_its_half_of_both() {
+    let Some(stream) = stream() else { return };
+    for (form, symmetric) in [(Form::Half, true), (Form::Tight, false)] {
+        let case = Case::new((140, 150, 30), form, 3).with_masks();
+        let (x, y) = (send(&stream, &case.x, form), send(&stream, &case.y, form));
+        let of = |gradients| {
+            let options = Options { symmetric, gradients, ..case.options() };
+            Got::of(&info_nce(x.points(), y.points(), &options).unwrap())
+        };
+        let both = of(GradientSides::Both);
+        let (of_x, of_y) = (of(GradientSides::X), of(GradientSides::Y));
+        assert_eq!((&of_x.grad_x, &of_y.grad_y), (&both.grad_x, &both.grad_y));
+        assert!(of_x.grad_y.is_empty() && of_y.grad_x.is_empty());
+        assert_eq!((of_x.value, of_y.grad_temperature), (both.value, both.grad_temperature));
+    }
 }

@@ -1,5 +1,6 @@
 //! A batch and what is asked of it, on both places.
 
+use align_kernels::GradientSides;
 use align_kernels::device::DeviceGradients;
 use align_kernels::pairwise_cost::{Cost, Pairing};
 use align_kernels::sinkhorn::{
@@ -53,18 +54,24 @@ impl Case {
         Weights { a: Some(&self.x.weights), b: Some(&self.y.weights) }
     }
 
-    pub fn pairs(&self) -> usize {
-        match self.options.pairing {
+    /// Blocks, and items of `x` and of `y` in each.
+    fn blocks(&self) -> [usize; 3] {
+        let blocks = match self.options.pairing {
             Pairing::Paired => self.x.items(),
-            Pairing::AllPairs => self.x.items() * self.y.items(),
-        }
+            Pairing::AllPairs => 1,
+            Pairing::Blocks(blocks) => blocks,
+        };
+        [blocks, self.x.items() / blocks.max(1), self.y.items() / blocks.max(1)]
+    }
+
+    pub fn pairs(&self) -> usize {
+        self.blocks().iter().product()
     }
 
     pub fn items(&self, k: usize) -> (usize, usize) {
-        match self.options.pairing {
-            Pairing::Paired => (k, k),
-            Pairing::AllPairs => (k / self.y.items(), k % self.y.items()),
-        }
+        let [_, x, y] = self.blocks();
+        let (block, k) = (k / (x * y), k % (x * y));
+        (block * x + k / y, block * y + k % y)
     }
 
     /// Weights of the pairs, all different.
@@ -106,6 +113,7 @@ pub fn all(lengths: [&[usize]; 2], width: usize, pairing: Pairing) -> Vec<Case> 
                     plan: reach.is_none(),
                     project_x,
                     project_y,
+                    gradients: GradientSides::Both,
                 };
                 cases.push(Case::new(name, lengths, width, options));
             }

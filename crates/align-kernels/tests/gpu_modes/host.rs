@@ -1,6 +1,9 @@
 //! Every mode against the host path.
 
-use align_kernels::pairwise_cost::Pairing;
+use align_kernels::GradientSides;
+use align_kernels::pairwise_cost::{Cost, Pairing};
+use align_kernels::sinkhorn::{Mode, Options};
+use gpu_runtime::DeviceBuffer;
 
 use crate::batch::Form;
 use crate::case::{Case, all};
@@ -61,5 +64,40 @@ fn every_mode_is_that_of_the_host() {
     }
     for case in all([&FEW_X, &FEW_Y], 9, Pairing::AllPairs) {
         check(&case.of_form(Form::OddHalf));
+    }
+}
+
+/// Two blocks of two items of `x` and two of `y`; one meets nothing.
+#[test]
+fn pairs_by_blocks_are_those_of_the_host() {
+    let lengths: [&[usize]; 2] = [&[3, 9, 1, 33], &[5, 0, 34, 2]];
+    for case in all(lengths, 9, Pairing::Blocks(2)).into_iter().step_by(5) {
+        // Plans of bf16 points are rounded in this mode, which the program `gpu` has a yardstick for.
+        let Options { mode, cost, debias, .. } = case.options;
+        let is_rounded = matches!(mode, Mode::Fixed(_)) && cost == Cost::SqEuclidean && !debias;
+        check(&case.of_form(if is_rounded { Form::Tight } else { Form::Half }));
+    }
+}
+
+#[test]
+fn gradients_of_one_side_are_its_half_of_both() {
+    let Some(stream) = stream() else { return };
+    for case in all([&FEW_X, &FEW_Y], 5, Pairing::AllPairs).into_iter().step_by(7) {
+        let of = |gradients| {
+            let mut case = case.clone();
+            case.options.gradients = gradients;
+            case.on_device(&stream)
+        };
+        let (_, both) = of(GradientSides::Both);
+        let ((_, by_x), (_, by_y)) = (of(GradientSides::X), of(GradientSides::Y));
+        let bits = |grad: &DeviceBuffer<f32>| -> Vec<u32> {
+            grad.to_vec().unwrap().into_iter().map(f32::to_bits).collect()
+        };
+        let at = &case.name;
+        assert_eq!((bits(&by_x.x), &by_x.a), (bits(&both.x), &both.a), "{at}");
+        assert_eq!((bits(&by_y.y), &by_y.b), (bits(&both.y), &both.b), "{at}");
+        assert_eq!((by_x.eps, by_y.eps), (both.eps, both.eps), "{at}");
+        assert!(by_x.y.is_empty() && by_x.b.is_empty(), "{at}");
+        assert!(by_y.x.is_empty() && by_y.a.is_empty(), "{at}");
     }
 }

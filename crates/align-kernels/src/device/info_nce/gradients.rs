@@ -26,11 +26,14 @@ pub(super) fn of<T: Form>(
     anchors: &Anchors,
     one_power: bool,
 ) -> Result<(Vec<Gradients>, DeviceBuffer<f64>)> {
-    let session = batch.session;
+    let (session, wanted) = (batch.session, batch.wanted);
     let mut gradients = Vec::new();
     for layer in &batch.layers {
-        let room = |count: u32| session.room(count as usize * layer.width as usize);
-        gradients.push(Gradients { x: room(layer.n)?, y: room(layer.m)? });
+        let room = |is_wanted: bool, count: u32| {
+            session.room(if is_wanted { count as usize * layer.width as usize } else { 0 })
+        };
+        let (x, y) = (room(wanted.has_x(), layer.n)?, room(wanted.has_y(), layer.m)?);
+        gradients.push(Gradients { x, y });
     }
     // Half a pair of tiles may lie past the last column, and is then left alone.
     let mut slots = session.zeros(batch.slots as usize)?;
@@ -67,7 +70,8 @@ pub(super) fn of<T: Form>(
             records: batch.col_sides.address() + 16 * u64::from(layer.cols_first),
             source: batch.list_from(col_lists, layer.cols_first, 1),
         };
-        let (x, y) = (finish(batch, layer, &rows, x)?, finish(batch, layer, &columns, y)?);
+        let x = if wanted.has_x() { finish(batch, layer, &rows, x)? } else { x };
+        let y = if wanted.has_y() { finish(batch, layer, &columns, y)? } else { y };
         finished.push(Gradients { x, y });
     }
     Ok((finished, totals))
@@ -132,7 +136,7 @@ fn make_slopes<T: Form>(
     unsafe { session.launch(&kernel, launch, args) }
 }
 
-/// `dX = G Y` of the window's rows, and `dY += G' X`.
+/// `dX = G Y` of the window's rows, and `dY += G' X`, where they are wanted.
 fn multiply<T: Form>(
     batch: &Batch<'_, '_, T>,
     products: &Products,
@@ -145,12 +149,17 @@ fn multiply<T: Form>(
     let (m, width, stride) = (layer.m as usize, layer.width as usize, layer.pitch as usize);
     let slopes = session.gpu(slopes.slice(window.start as usize..))?;
     let slopes = session.gpu(Matrix::new(slopes, rows, m, pitch(layer.m) as usize))?;
+    if batch.wanted.has_x() {
+        let y = session.gpu(Matrix::new(&layer.y, m, width, stride))?;
+        let out = session.gpu(gradients.x.slice_mut(first * width..))?;
+        let out = session.gpu(MatrixMut::new(out, rows, width, width))?;
+        session.gpu(matmul(products, session.stream, slopes, y, out, Scale::default()))?;
+    }
+    if !batch.wanted.has_y() {
+        return Ok(());
+    }
     let x = session.gpu(layer.x.slice(first * stride..))?;
     let x = session.gpu(Matrix::new(x, rows, width, stride))?;
-    let y = session.gpu(Matrix::new(&layer.y, m, width, stride))?;
-    let out = session.gpu(gradients.x.slice_mut(first * width..))?;
-    let out = session.gpu(MatrixMut::new(out, rows, width, width))?;
-    session.gpu(matmul(products, session.stream, slopes, y, out, Scale::default()))?;
     let out = session.gpu(MatrixMut::new(&mut gradients.y, m, width, width))?;
     let scale = Scale { alpha: 1.0, beta: f32::from(u8::from(first > 0)) };
     session.gpu(matmul(products, session.stream, slopes.transposed(), x, out, scale))

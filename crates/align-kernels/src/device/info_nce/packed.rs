@@ -10,6 +10,7 @@ use crate::device::clouds::Clouds;
 use crate::device::parcel::{Delivered, Parcel, Place};
 use crate::device::session::{Session, extent};
 use crate::error::Result;
+use crate::gradient_sides::GradientSides;
 use crate::info_nce::{Options, Similarity};
 
 /// Points of a side are below this, and partial sums and slots of a batch below its double.
@@ -27,6 +28,7 @@ pub(super) struct Batch<'s, 't, T: Form> {
     pub layers: Vec<Layer<'t, T>>,
     pub cosine: bool,
     pub symmetric: bool,
+    pub wanted: GradientSides,
     /// Packed rows and columns of all layers, padding included.
     pub rows: u32,
     pub columns: u32,
@@ -196,6 +198,7 @@ impl<'s, 't, T: Form> Batch<'s, 't, T> {
             session,
             cosine: options.similarity == Similarity::Cosine,
             symmetric: options.symmetric,
+            wanted: options.gradients,
             rows,
             columns,
             row_parts,

@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use crate::device::layout::{Chunk, Layout};
-use crate::sinkhorn::Pairing;
 
 /// Bytes of a cost.
 const BYTES: u32 = 4;
@@ -44,11 +43,12 @@ impl ProductLists {
     }
 }
 
-/// `first column of the item among the padded ones of all items, row stride, column in its item, 0`: of
-/// all columns of `y`. The first column is 0 where a pair shares its rows with no other.
+/// `first column of the item among the padded ones of its block, row stride, column in its item, 0`: of
+/// all columns of `y`.
 pub(super) fn columns(layout: &Layout) -> Vec<[u32; 4]> {
     let firsts = firsts(layout);
-    let of_item = |(k, first): (usize, &u32)| {
+    let of_item = |(j, first): (usize, &u32)| {
+        let k = layout.grid.run_of_y(j).first;
         let (first, stride) = (*first, layout.stride(k));
         (0..layout.pairs[k][3]).map(move |column| [first, stride, column, 0])
     };
@@ -57,12 +57,12 @@ pub(super) fn columns(layout: &Layout) -> Vec<[u32; 4]> {
 
 /// The first column of each item of `y`, as [`columns`] has it.
 fn firsts(layout: &Layout) -> Vec<u32> {
-    let items = layout.y_items.min(layout.pairs.len());
+    let grid = layout.grid;
+    let items = if grid.x == 0 { 0 } else { grid.blocks * grid.y };
     let mut next = 0;
-    let all_pairs = layout.pairing == Pairing::AllPairs;
-    let first = |k| {
-        let first = next;
-        next += if all_pairs { layout.stride(k) } else { 0 };
+    let first = |j: usize| {
+        let first = if j.is_multiple_of(grid.y) { 0 } else { next };
+        next = first + layout.stride(grid.run_of_y(j).first);
         first
     };
     (0..items).map(first).collect()
@@ -77,10 +77,7 @@ fn rows(layout: &Layout, chunk: &Chunk) -> Vec<[u32; 4]> {
         let start = u64::from(high) << 32 | u64::from(low);
         // A chunk that begins inside the items of y begins before its own memory: kernels add what is
         // taken off here.
-        let (first, abreast) = match layout.pairing {
-            Pairing::AllPairs => (firsts[k % layout.y_items], layout.y_items - k % layout.y_items),
-            Pairing::Paired => (0, 1),
-        };
+        let (first, abreast) = (firsts[layout.grid.items(k).1], layout.grid.y - k % layout.grid.y);
         let base = start.wrapping_sub(u64::from(n) * u64::from(first)).wrapping_mul(BYTES.into());
         let (low, high) = (base as u32, (base >> 32) as u32);
         out.extend((0..n).map(|row| [low, high, BYTES * n, BYTES * row]));
@@ -95,12 +92,13 @@ fn rectangles(layout: &Layout, chunk: &Chunk) -> Vec<(Range<u32>, Range<u32>)> {
         let ([x, _, y, ..], [x_last, n, y_last, m, ..]) = (layout.pairs[first], layout.pairs[last]);
         (x..x_last + n, y..y_last + m)
     };
-    match layout.pairing {
-        Pairing::AllPairs if !chunk.pairs.is_empty() => {
-            vec![between(chunk.pairs.start, chunk.pairs.end - 1)]
-        }
-        _ => chunk.pairs.clone().map(|k| between(k, k)).collect(),
-    }
+    let (Range { start, end }, of_block) = (chunk.pairs.clone(), layout.grid.of_block().max(1));
+    let blocks = start / of_block..end.div_ceil(of_block);
+    let of = |block: usize| {
+        let first = start.max(block * of_block);
+        between(first, end.min((block + 1) * of_block) - 1)
+    };
+    blocks.map(of).collect()
 }
 
 /// How many tiles a chunk has.
@@ -126,6 +124,7 @@ fn tiles(rows: Range<u32>, columns: Range<u32>, size: TileSize) -> Vec<[u32; 4]>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinkhorn::Pairing;
 
     const X: [usize; 5] = [0, 5, 5, 7, 140];
     const Y: [usize; 4] = [0, 33, 34, 300];
@@ -134,8 +133,8 @@ mod tests {
     /// Every row meets every column of its pairs at the place of their cost, and in one tile.
     #[test]
     fn rows_and_columns_lead_to_the_costs_of_their_pairs() {
-        for pairing in [Pairing::AllPairs, Pairing::Paired] {
-            let y = if pairing == Pairing::Paired { &[0, 33, 34, 34, 300][..] } else { &Y };
+        let (four, pairs) = (&[0, 33, 34, 34, 300][..], Pairing::Blocks(2));
+        for (pairing, y) in [(Pairing::AllPairs, &Y[..]), (Pairing::Paired, four), (pairs, four)] {
             for most in [0, 3000, 50_000, usize::MAX] {
                 let layout = Layout::padded("test", &X, y, pairing, most).unwrap();
                 let columns = columns(&layout);

@@ -64,11 +64,12 @@ fn every_cut_into_chunks_and_tiles_gives_the_costs_of_a_packed_batch() {
             continue;
         }
         let is_one = points.1.count() == 70;
-        for (turn, pairing) in [Pairing::AllPairs, Pairing::Paired].into_iter().enumerate() {
+        let pairings = [Pairing::AllPairs, Pairing::Paired, Pairing::Blocks(2)];
+        for (turn, pairing) in pairings.into_iter().enumerate() {
             let y = match (is_one, pairing) {
                 (true, _) => &narrow,
                 (false, Pairing::AllPairs) => &y,
-                (false, Pairing::Paired) => &paired,
+                (false, Pairing::Paired | Pairing::Blocks(_)) => &paired,
             };
             check_cuts(points, (&x, y), costs[(at + turn) % 3], pairing, kernel);
         }

@@ -12,6 +12,7 @@ use super::{anneal, found, iterate, plan, pull};
 use crate::device::points::DevicePoints;
 use crate::device::session::Session;
 use crate::error::Result;
+use crate::gradient_sides::GradientSides;
 use crate::registry::WEIGH;
 use crate::sinkhorn::{Call, Cost, Given, GivenCosts, Mode, Options, Output, Weights, costs};
 
@@ -58,8 +59,9 @@ impl GivenCosts for DeviceCosts<'_> {
         upstream: Option<&[f32]>,
     ) -> Result<(Output, Option<DeviceCostGradients>)> {
         let given = Given::new(self.values.len(), offsets, weights, options, upstream)?;
-        // The power of the distance is used up; its gradient is by the cost itself.
-        let plain = Options { cost: Cost::SqEuclidean, ..*options };
+        // The power of the distance is used up; its gradient is by the cost itself, which has no side.
+        let gradients = GradientSides::Both;
+        let plain = Options { cost: Cost::SqEuclidean, gradients, ..*options };
         let mut call = Call::given(offsets, &given, options);
         call.options = &plain;
         let points = DevicePoints::new(self.stream, self.values, self.values.len(), 1)?;
@@ -102,7 +104,7 @@ impl DeviceCosts<'_> {
             Some(cost) => {
                 let (r, c) = (session.fetch(&sums.rows)?, session.fetch(&sums.columns)?);
                 let (a, b, eps) = parts.slopes(upstream, [&r, &c]);
-                Some(DeviceCostGradients { cost, a, b, eps })
+                Some(DeviceCostGradients { cost, a, b, eps: eps[0] })
             }
             None => None,
         };

@@ -12,7 +12,7 @@ use crate::device::clouds::{Clouds, Form};
 use crate::device::points::DevicePoints;
 use crate::error::Result;
 use crate::registry::{FINISH, GRADIENT};
-use crate::sinkhorn::{Call, Cost, Pairing};
+use crate::sinkhorn::{Call, Cost};
 
 /// Coordinates of a CTA.
 const COORDINATES: u32 = 64;
@@ -20,7 +20,8 @@ const COORDINATES: u32 = 64;
 /// Gradients of `sum_k upstream_k value_k`; those of the points stay on the device.
 #[derive(Debug)]
 pub struct DeviceGradients {
-    /// By the points of `x`, `(N, D)`, rows one after another whatever the stride of the points.
+    /// By the points of `x`, `(N, D)`, rows one after another whatever the stride of the points. Empty where
+    /// [`Options::gradients`](crate::sinkhorn::Options) leaves them out, as are those by the weights.
     pub x: DeviceBuffer<f32>,
     /// By the points of `y`, `(M, D)`.
     pub y: DeviceBuffer<f32>,
@@ -57,7 +58,7 @@ pub(super) struct Matter<'m> {
     pub own: [Option<Buffer>; 2],
 }
 
-/// Gradients by the points of `x` and of `y`.
+/// Gradients by the points of `x` and of `y`; nothing for a side that is not wanted.
 pub(super) fn by_points(
     problem: &Problem<'_>,
     call: &Call<'_>,
@@ -71,34 +72,40 @@ pub(super) fn by_points(
         let sums = (kind != Cost::Cosine).then_some(sums);
         product(problem, clouds, side, pairs_of(call, side), (plan, sums))
     };
-    let [x, y] = match &cost {
-        None => {
-            [product(Side::Rows, &plan, &sums.rows)?, product(Side::Columns, &plan, &sums.columns)?]
+    let wanted = call.options.gradients;
+    let sides = [(Side::Rows, wanted.has_x()), (Side::Columns, wanted.has_y())];
+    let (mut grads, mut room) = ([None, None], plan);
+    for (side, _) in sides.into_iter().filter(|(_, is_wanted)| *is_wanted) {
+        let grad = match (&cost, side) {
+            (None, Side::Rows) => product(side, &room, &sums.rows)?,
+            (None, Side::Columns) => product(side, &room, &sums.columns)?,
+            (Some(cost), _) => {
+                let Pull { matrix, sums } =
+                    pull::of_side(problem, kind, side, (cost, inverses, room), reached)?;
+                let grad = product(side, &matrix, &sums)?;
+                room = matrix;
+                grad
+            }
+        };
+        grads[side as usize] = Some(grad);
+    }
+    let finish = |side: Side, grad: Option<Buffer>, own: Option<Buffer>| match grad {
+        Some(grad) => {
+            let inverses = inverses.map(|of| &of[side as usize]);
+            finish(problem, clouds, side, grad, own.as_ref(), inverses)
         }
-        Some(cost) => {
-            let pull = pull::of_side(problem, kind, Side::Rows, (cost, inverses, plan), reached)?;
-            let Pull { matrix, sums } = pull;
-            let x = product(Side::Rows, &matrix, &sums)?;
-            let room = (cost, inverses, matrix);
-            let Pull { matrix, sums } = pull::of_side(problem, kind, Side::Columns, room, reached)?;
-            [x, product(Side::Columns, &matrix, &sums)?]
-        }
+        None => problem.session.room(0),
     };
-    let [own_x, own_y] = own;
-    let finish = |side: Side, grad: Buffer, own: Option<Buffer>| {
-        let inverses = inverses.map(|of| &of[side as usize]);
-        finish(problem, clouds, side, grad, own.as_ref(), inverses)
-    };
+    let ([x, y], [own_x, own_y]) = (grads, own);
     Ok([finish(Side::Rows, x, own_x)?, finish(Side::Columns, y, own_y)?])
 }
 
-/// The pairs that an item is in: the first, the step and the count.
+/// The pairs of an item, whose blocks name the first one: itself times 1, the step and the count.
 pub(super) fn pairs_of(call: &Call<'_>, side: Side) -> [u32; 3] {
-    let (x_items, y_items) = (call.x.items() as u32, call.y.items() as u32);
-    match (call.options.pairing, side) {
-        (Pairing::Paired, _) => [1, 0, 1],
-        (Pairing::AllPairs, Side::Rows) => [y_items, 1, y_items],
-        (Pairing::AllPairs, Side::Columns) => [1, y_items, x_items],
+    let (x, y) = (call.grid.x as u32, call.grid.y as u32);
+    match side {
+        Side::Rows => [1, 1, y],
+        Side::Columns => [1, y, x],
     }
 }
 

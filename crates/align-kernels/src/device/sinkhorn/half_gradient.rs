@@ -7,14 +7,14 @@ use gpu_runtime::{DeviceBuffer, Launch, args};
 use half::bf16;
 
 use super::gradient::pairs_of;
-use super::problem::{Problem, Side, wanted_items};
+use super::problem::{Problem, Side, wanted_blocks};
 use super::updates::Buffer;
 use crate::device::clouds::{Clouds, Form};
-use crate::device::layout::{Layout, blocks, duos};
+use crate::device::layout::{Layout, duos};
 use crate::device::parcel::{Delivered, Parcel, Place};
 use crate::error::Result;
 use crate::registry::{GRADIENT_BF16, NARROW};
-use crate::sinkhorn::{Call, Cost, Mode, Pairing};
+use crate::sinkhorn::{Call, Cost, Mode};
 
 /// Coordinates of a CTA.
 const COORDINATES: u32 = 256;
@@ -46,10 +46,8 @@ impl Half {
         if clouds.form != Form::BF16 || !is_plain || options.debias {
             return Ok(None);
         }
-        let all_pairs = options.pairing == Pairing::AllPairs;
-        let [of_x, of_y] = wanted_items(call);
-        let sides = [blocks(call.x.offsets, |i| of_x[i]), blocks(call.y.offsets, |j| of_y[j])];
-        let sides = sides.map(|blocks| duos(&blocks, all_pairs));
+        let together = call.grid.of_block().max(1) as u32;
+        let sides = wanted_blocks(call).map(|blocks| duos(&blocks, together));
         let (starts, len) = starts(&problem.layout);
         let mut parcel = Parcel::default();
         let places = [parcel.put(&sides[0]), parcel.put(&sides[1])];
@@ -73,8 +71,12 @@ impl Half {
         plan: &Buffer,
     ) -> Result<[Buffer; 2]> {
         let plan = self.narrowed(problem, plan)?;
-        let of_side = |side| self.of_side(problem, call, clouds, side, &plan);
-        Ok([of_side(Side::Rows)?, of_side(Side::Columns)?])
+        let wanted = call.options.gradients;
+        let of_side = |side, is_wanted: bool| match is_wanted {
+            true => self.of_side(problem, call, clouds, side, &plan),
+            false => problem.session.room(0),
+        };
+        Ok([of_side(Side::Rows, wanted.has_x())?, of_side(Side::Columns, wanted.has_y())?])
     }
 
     /// The plans in bf16, times the weights of their pairs.

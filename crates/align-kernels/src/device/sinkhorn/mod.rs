@@ -5,6 +5,7 @@
 //! depends on the clouds, once before it begins.
 
 mod annealed;
+mod blocks;
 mod course;
 mod geomloss;
 mod given;
@@ -24,6 +25,7 @@ mod stream;
 mod tasks;
 mod updates;
 
+pub(super) use blocks::run_through;
 pub use given::{DeviceCostGradients, DeviceCosts};
 pub use gradient::DeviceGradients;
 
@@ -37,7 +39,7 @@ use self::problem::{Extras, Problem};
 use self::projection::Plans;
 use self::resident::Solved;
 use self::schedule::Schedules;
-use self::slopes::Parts;
+use self::slopes::{Parts, Slopes};
 use self::updates::Buffer;
 use super::Gpu;
 use super::clouds::Clouds;
@@ -73,13 +75,38 @@ pub(super) fn run_with_gradient(
     upstream: Option<&[f32]>,
     saved: Option<&Output>,
 ) -> Result<(Output, DeviceGradients)> {
+    let (output, pieces) = solve_with_gradient(x, y, weights, options, upstream, saved)?;
+    Ok((output, pieces.whole()))
+}
+
+/// Gradients by the points of `x` and of `y`, and all others.
+struct Pieces {
+    points: [Buffer; 2],
+    slopes: Slopes,
+}
+
+impl Pieces {
+    fn whole(self) -> DeviceGradients {
+        let ([x, y], (a, b, eps)) = (self.points, self.slopes);
+        DeviceGradients { x, y, a, b, eps: eps.iter().sum() }
+    }
+}
+
+fn solve_with_gradient(
+    x: &Batch<'_>,
+    y: &Batch<'_>,
+    weights: Weights<'_>,
+    options: &Options,
+    upstream: Option<&[f32]>,
+    saved: Option<&Output>,
+) -> Result<(Output, Pieces)> {
     let call = Call::new(x, y, weights, options, upstream, saved)?;
     let session = Session::begin("sinkhorn", x.points(), y.points())?;
     session.finish(|| {
         let wanted = Wanted { upstream, saved };
         let stage = Stage::new(session, &call, x.points(), y.points(), Some(wanted))?;
-        let (output, gradients) = stage.finish()?;
-        Ok((output, gradients.expect("gradients were asked for")))
+        let (output, pieces) = stage.finish()?;
+        Ok((output, pieces.expect("gradients were asked for")))
     })
 }
 
@@ -121,7 +148,7 @@ impl<'a, 'p> Stage<'a, 'p> {
         Ok(Self { call, problem, clouds, points: [x, y], wanted, half })
     }
 
-    fn finish(self) -> Result<(Output, Option<DeviceGradients>)> {
+    fn finish(self) -> Result<(Output, Option<Pieces>)> {
         let Self { call, problem, clouds, points: [x, y], wanted, half } = self;
         let (options, session) = (call.options, problem.session);
         let saved = wanted.and_then(|wanted| wanted.saved);
@@ -152,8 +179,9 @@ impl<'a, 'p> Stage<'a, 'p> {
         };
         let (own, own_gradients) = match options.debias {
             true => {
+                let sides = [options.gradients.has_x(), options.gradients.has_y()];
                 let of = |side: usize| {
-                    let gradient = wanted.map(|wanted| wanted.upstream);
+                    let gradient = wanted.filter(|_| sides[side]).map(|wanted| wanted.upstream);
                     let (eps, schedules) = (problem.eps, schedules.as_ref());
                     let request = Request { side, eps, schedules, saved, gradient };
                     own::solve(session, call, [x, y][side], &request)
@@ -219,17 +247,16 @@ impl<'a, 'p> Stage<'a, 'p> {
         };
         let numbers = numbers::fetch(&problem, kind, &reached, &sums)?;
         let parts = Parts { call, eps: problem.eps, numbers: &numbers, own: own.as_ref() };
-        let gradients = match (points, wanted) {
-            (Some([x, y]), Some(Wanted { upstream, .. })) => {
+        let pieces = match (points, wanted) {
+            (Some(points), Some(Wanted { upstream, .. })) => {
                 let (r, c) = (session.fetch(&sums.rows)?, session.fetch(&sums.columns)?);
-                let (a, b, eps) = parts.slopes(upstream, [&r, &c]);
-                Some(DeviceGradients { x, y, a, b, eps })
+                Some(Pieces { points, slopes: parts.slopes(upstream, [&r, &c]) })
             }
             _ => None,
         };
         let value = parts.values();
         let found = found(value, numbers, own.as_ref(), host_plan, projected);
-        Ok((call.output(problem.eps, found), gradients))
+        Ok((call.output(problem.eps, found), pieces))
     }
 }
 

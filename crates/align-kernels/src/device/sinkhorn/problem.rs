@@ -11,7 +11,7 @@ use crate::device::parcel::{Delivered, Parcel, Place};
 use crate::device::points::DevicePoints;
 use crate::device::session::Session;
 use crate::error::Result;
-use crate::sinkhorn::{Call, Cost};
+use crate::sinkhorn::{Call, Cost, Run};
 
 /// What is sent beyond what values need.
 #[derive(Clone, Copy)]
@@ -84,10 +84,7 @@ impl<'a> Problem<'a> {
         let (x, y) = (&call.x, &call.y);
         let layout = Layout::new(session.op, x.offsets, y.offsets, call.options.pairing)?;
         let (upstream, blocks) = match extras {
-            Extras::Gradient { upstream } => {
-                let [of_x, of_y] = wanted_items(call);
-                (upstream, [blocks(x.offsets, |i| of_x[i]), blocks(y.offsets, |j| of_y[j])])
-            }
+            Extras::Gradient { upstream } => (upstream, wanted_blocks(call)),
             Extras::None => (None, [Vec::new(), Vec::new()]),
         };
         let weights = [&x.weights[..], &y.weights[..]];
@@ -183,14 +180,23 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// The items of each side that are in a pair with mass: elsewhere gradients are 0 whatever points hold.
-pub(super) fn wanted_items(call: &Call<'_>) -> [Vec<bool>; 2] {
+/// Blocks of each side that gradients are wanted for, of items that are in a pair with mass: elsewhere
+/// gradients are 0 whatever points hold. Each names the first pair of its item.
+pub(super) fn wanted_blocks(call: &Call<'_>) -> [Vec<[u32; 2]>; 2] {
     let (mut of_x, mut of_y) = (vec![false; call.x.items()], vec![false; call.y.items()]);
+    let wanted = call.options.gradients;
     for k in (0..call.pairs()).filter(|&k| call.has_mass(k)) {
         let (i, j) = call.items(k);
-        (of_x[i], of_y[j]) = (true, true);
+        (of_x[i], of_y[j]) = (wanted.has_x(), wanted.has_y());
     }
-    [of_x, of_y]
+    // The layout refuses more pairs than 32 bits hold.
+    let named = |blocks: Vec<[u32; 2]>, run: &dyn Fn(usize) -> Run| -> Vec<[u32; 2]> {
+        blocks.into_iter().map(|[item, at]| [run(item as usize).first as u32, at]).collect()
+    };
+    [
+        named(blocks(call.x.offsets, |i| of_x[i]), &|i| call.grid.run_of_x(i)),
+        named(blocks(call.y.offsets, |j| of_y[j]), &|j| call.grid.run_of_y(j)),
+    ]
 }
 
 impl Scalars {

@@ -3,7 +3,7 @@
 
 use super::numbers::{Numbers, earned_by, worth};
 use super::own::Own;
-use crate::sinkhorn::{Call, Mode};
+use crate::sinkhorn::{Call, Mode, Pairing};
 
 /// What pairs and own problems came to.
 pub(super) struct Parts<'p> {
@@ -14,8 +14,9 @@ pub(super) struct Parts<'p> {
     pub own: Option<&'p [Own; 2]>,
 }
 
-/// Gradients by the weights of `x` and of `y`, and by the temperature.
-pub(super) type Slopes = (Vec<f32>, Vec<f32>, f64);
+/// Gradients by the weights of `x` and of `y`, where they are wanted, and by the temperature: of each block
+/// of a pairing by blocks, or of all pairs.
+pub(super) type Slopes = (Vec<f32>, Vec<f32>, Vec<f64>);
 
 impl Parts<'_> {
     /// Values of all pairs.
@@ -44,10 +45,17 @@ impl Parts<'_> {
     /// `rows` and `columns` are what the plans sum to.
     pub fn slopes(&self, upstream: Option<&[f32]>, [rows, columns]: [&[f32]; 2]) -> Slopes {
         let Self { call, numbers, .. } = self;
-        let mut a = vec![0f64; call.x.weights.len()];
-        let mut b = vec![0f64; call.y.weights.len()];
-        let (mut eps, mut f_at, mut g_at) = (0.0, 0, 0);
+        let wanted = call.options.gradients;
+        let mut a = vec![0f64; if wanted.has_x() { call.x.weights.len() } else { 0 }];
+        let mut b = vec![0f64; if wanted.has_y() { call.y.weights.len() } else { 0 }];
+        let (blocks, of_block) = match call.options.pairing {
+            Pairing::Blocks(_) => (call.grid.blocks, call.grid.of_block()),
+            Pairing::Paired | Pairing::AllPairs => (1, call.pairs()),
+        };
+        let mut slopes = vec![0.0; blocks];
+        let (mut f_at, mut g_at) = (0, 0);
         for k in 0..call.pairs() {
+            let eps: &mut f64 = &mut slopes[k / of_block];
             let (i, j) = call.items(k);
             let (n, m) = (call.x.count(i), call.y.count(j));
             let (of_f, of_g) = (f_at..f_at + n, g_at..g_at + m);
@@ -57,33 +65,36 @@ impl Parts<'_> {
             }
             let weight = upstream.map_or(1.0, |upstream| f64::from(upstream[k]));
             let surplus = self.surplus(k);
-            eps += weight * (numbers.report[k][3] + surplus * surplus / 2.0);
-            let own = |side: usize| -> Option<(Held<'_>, f64)> {
+            *eps += weight * (numbers.report[k][3] + surplus * surplus / 2.0);
+            let task = |side: usize| {
                 let own = &self.own?[side];
-                let task = own.tasks.of_pair[k]?;
+                own.tasks.of_pair[k].map(|task| (own, task))
+            };
+            for (own, task) in [task(0), task(1)].into_iter().flatten() {
+                *eps -= weight * own.report[task][3] / 2.0;
+            }
+            let own = |side: usize| {
+                let (own, task) = task(side)?;
                 let rows = own.layout.potentials(task).0;
                 let mass = [call.x.mass[i], call.y.mass[j]][side];
-                let held = Held { h: &own.f[rows.clone()], sums: &own.sums[rows], mass };
-                Some((held, own.report[task][3] / 2.0))
+                Some(Held { h: &own.f[rows.clone()], sums: &own.sums[rows], mass })
             };
-            let [own_x, own_y] = [own(0), own(1)].map(|own| {
-                own.map(|(held, slope)| {
-                    eps -= weight * slope;
-                    held
-                })
-            });
             let of_x =
                 Held { h: &numbers.f[of_f.clone()], sums: &rows[of_f], mass: call.y.mass[j] };
             let of_y =
                 Held { h: &numbers.g[of_g.clone()], sums: &columns[of_g], mass: call.x.mass[i] };
             let more = self.eps * surplus;
-            let to_a = &mut a[call.x.offsets[i]..];
-            self.add(to_a, call.x.item_weights(i), (of_x, own_x), (weight, more));
-            let to_b = &mut b[call.y.offsets[j]..];
-            self.add(to_b, call.y.item_weights(j), (of_y, own_y), (weight, -more));
+            if wanted.has_x() {
+                let to_a = &mut a[call.x.offsets[i]..];
+                self.add(to_a, call.x.item_weights(i), (of_x, own(0)), (weight, more));
+            }
+            if wanted.has_y() {
+                let to_b = &mut b[call.y.offsets[j]..];
+                self.add(to_b, call.y.item_weights(j), (of_y, own(1)), (weight, -more));
+            }
         }
         let narrow = |sums: Vec<f64>| sums.iter().map(|&s| s as f32).collect();
-        (narrow(a), narrow(b), eps)
+        (narrow(a), narrow(b), slopes)
     }
 
     fn add(

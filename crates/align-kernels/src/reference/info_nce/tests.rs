@@ -40,6 +40,7 @@ fn gradients_are_those_of_finite_differences() {
                     positive_offset: 1,
                     row_mask: masked.then_some(&row_mask),
                     column_mask: masked.then_some(&column_mask),
+                    ..Options::default()
                 };
                 let value = |x: &[f64], y: &[f64], temperature: f64| {
                     info_nce(x, y, d, &Options { temperature, ..options }).unwrap().value

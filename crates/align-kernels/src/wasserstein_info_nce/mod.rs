@@ -3,20 +3,28 @@
 //! Where [`info_nce`](mod@crate::info_nce) compares one vector an item, this compares all of an item's
 //! vectors with all of another's, of any two lengths, by Sinkhorn divergence. One call solves every pair
 //! once, takes the softmax, and sends its slopes back through the plans.
+//!
+//! | function | for |
+//! |---|---|
+//! | [`wasserstein_info_nce`](fn@wasserstein_info_nce) | two batches of clouds |
+//! | [`wasserstein_info_nce_layers`] | several pairs of batches, as when every layer of a model is aligned |
 
 #[cfg(test)]
 mod tests;
 
+mod layers;
+mod members;
+
 use ndarray::Array2;
+
+pub use layers::{Layer, Layers, wasserstein_info_nce_layers};
 
 use crate::error::{KernelError, Result};
 use crate::info_nce::options::Extent;
-use crate::info_nce::{self, info_nce_similarities};
-use crate::place::Place;
+use crate::info_nce::{self, OfSimilarities, info_nce_similarities};
 use crate::ragged::Ragged;
-use crate::sinkhorn::{
-    self, Cost, GeomLoss, Gradients, Mode, Pairing, Transport, Weights, sinkhorn,
-};
+use crate::sinkhorn::{self, Cost, GeomLoss, Gradients, Mode, Pairing, Transport, Weights};
+use members::Members;
 
 /// Value and gradients of InfoNCE between clouds. `G` is what the place of the clouds has for gradients:
 /// `DeviceGradients` on a GPU.
@@ -29,7 +37,8 @@ pub struct Output<G = Gradients> {
     pub divergence: Array2<f64>,
     /// Gradient with respect to the divergences, `(B_x, B_y)`; 0 where an item takes no part.
     pub grad_divergence: Array2<f64>,
-    /// Gradients with respect to points, weights and `eps`; exactly 0 in items that take no part.
+    /// Gradients with respect to points, weights and `eps`; exactly 0 in items that take no part, and empty
+    /// for a side that `gradients` of the transport's options leaves out.
     pub gradients: G,
     /// Gradient with respect to the temperature of the softmax.
     pub grad_temperature: f64,
@@ -73,7 +82,8 @@ pub fn contr_wasser(blur: f64) -> sinkhorn::Options {
 ///
 /// The gradient of each `S` is that of
 /// [`sinkhorn_with_gradient`](crate::sinkhorn::sinkhorn_with_gradient). Masks are masks of items, and
-/// `contrast.similarity` has no say.
+/// `contrast.similarity` and `contrast.gradients` have no say; `transport.gradients` says whether one of the
+/// sides is a constant, as texts are that another model wrote: its own problems still enter the value.
 ///
 /// # Which items take part
 ///
@@ -102,8 +112,9 @@ pub fn contr_wasser(blur: f64) -> sinkhorn::Options {
 /// Costs and potentials are f32, divergences sums in f64, the softmax f64 throughout: logits carry the
 /// error of the divergences over the temperature, about 1e-6 for unit vectors at 0.1, and a loss near 0
 /// keeps its digits. Slopes are rounded to f32 on their way into the plans. Potentials are kept and plans
-/// made anew, so memory is `O(B_y N + B_x M)` beyond that of [`sinkhorn`](fn@crate::sinkhorn::sinkhorn),
-/// and time `O(N M (D + iterations))`. Results have the same bits on any number of threads.
+/// made anew, so memory is `O(B_y N + B_x M)` beyond that of [`sinkhorn`](fn@crate::sinkhorn::sinkhorn)
+/// and of costs, which are kept too where those of all pairs, or of all items with themselves, take no more
+/// than 64 MiB. Time is `O(N M (D + iterations))`. Results have the same bits on any number of threads.
 ///
 /// # On a GPU
 ///
@@ -141,97 +152,115 @@ pub fn wasserstein_info_nce<P: Transport>(
     transport: &sinkhorn::Options,
     contrast: &info_nce::Options<'_>,
 ) -> Result<Output<P::Gradients>> {
-    if transport.pairing != Pairing::AllPairs {
-        let detail = "transport pairs items one by one, expected all pairs".to_owned();
-        let hint = "the softmax compares each item with all others: Pairing::AllPairs";
-        return Err(KernelError::option("wasserstein_info_nce", detail, hint));
-    }
-    let (n, m) = (x.items(), y.items());
-    contrast.check(n, m, Extent::Whole)?;
-    let (rows, columns) = taking_part(x, y, weights, contrast);
-    let (a, b) = (restricted(x, weights.a, &rows), restricted(y, weights.b, &columns));
-    let weights = Weights { a: a.as_deref().or(weights.a), b: b.as_deref().or(weights.b) };
-
-    // 1. Every item to every other.
-    let solved = sinkhorn(x, y, weights, transport)?;
-    let divergence = Array2::from_shape_fn((n, m), |(i, j)| match rows[i] && columns[j] {
-        true => solved.value[i * m + j],
-        false => f64::NAN,
-    });
-
-    // 2. The softmax of what is near.
-    let contrast =
-        info_nce::Options { row_mask: Some(&rows), column_mask: Some(&columns), ..*contrast };
-    let softmax = info_nce_similarities((-&divergence).view(), &contrast)?;
-    let grad_divergence = -softmax.grad;
-
-    // 3. Its slopes, through plans made anew from the potentials.
-    let upstream: Vec<f32> = grad_divergence.iter().map(|&slope| slope as f32).collect();
-    let values_alone =
-        sinkhorn::Options { plan: false, project_x: false, project_y: false, ..*transport };
-    let gradients = solved.backward(x, y, weights, &values_alone, &upstream)?;
-    Ok(Output {
-        value: softmax.value,
-        divergence,
-        grad_divergence,
-        gradients,
-        grad_temperature: softmax.grad_temperature,
-        row_lse: softmax.row_lse,
-        column_lse: softmax.column_lse,
-        transport: solved,
-    })
+    check_pairing("wasserstein_info_nce", transport)?;
+    let softmax = Softmax { temperature: contrast.temperature, weight: 1.0 };
+    let mut all = contrast_blocks(&[x], &[y], &[weights], &[softmax], transport, contrast)?;
+    Ok(all.swap_remove(0))
 }
 
-/// Rows and columns that the loss depends on.
-fn taking_part<P: Place>(
-    x: &Ragged<'_, P>,
-    y: &Ragged<'_, P>,
-    weights: Weights<'_>,
+fn check_pairing(op: &'static str, transport: &sinkhorn::Options) -> Result<()> {
+    if transport.pairing == Pairing::AllPairs {
+        return Ok(());
+    }
+    let detail = "transport pairs items one by one, expected all pairs".to_owned();
+    let hint = "the softmax compares each item with all others: Pairing::AllPairs";
+    Err(KernelError::option(op, detail, hint))
+}
+
+/// The softmax of one pair of batches.
+#[derive(Clone, Copy)]
+struct Softmax {
+    temperature: f64,
+    /// Factor of its loss.
+    weight: f64,
+}
+
+/// Losses of several pairs of batches, of one width and as many items each. `transport` pairs all.
+fn contrast_blocks<P: Transport>(
+    x: &[&Ragged<'_, P>],
+    y: &[&Ragged<'_, P>],
+    weights: &[Weights<'_>],
+    softmaxes: &[Softmax],
+    transport: &sinkhorn::Options,
     contrast: &info_nce::Options<'_>,
-) -> (Vec<bool>, Vec<bool>) {
-    let columns: Vec<bool> =
-        (0..y.items()).map(|j| contrast.has_column(j) && has_mass(y, weights.b, j)).collect();
-    let asked_for = |i: usize| {
-        let partner = contrast.partner(i, y.items()).filter(|&j| columns[j]);
-        contrast.symmetric || partner.is_some()
-    };
-    let has_row = |i: usize| contrast.has_row(i) && has_mass(x, weights.a, i) && asked_for(i);
-    ((0..x.items()).map(has_row).collect(), columns)
-}
-
-/// Whether an item has a point of a weight other than 0 (NaN counts).
-fn has_mass<P: Place>(items: &Ragged<'_, P>, weights: Option<&[f32]>, k: usize) -> bool {
-    let range = items.range(k);
-    match weights {
-        None => !range.is_empty(),
-        Some(weights) => weights.get(range).is_some_and(|part| part.iter().any(|&w| w != 0.0)),
+) -> Result<Vec<Output<P::Gradients>>> {
+    let (n, m, blocks) = (x[0].items(), y[0].items(), softmaxes.len());
+    let mut members = Vec::new();
+    for (l, softmax) in softmaxes.iter().enumerate() {
+        info_nce::Options { temperature: softmax.temperature, ..*contrast }.check(
+            n,
+            m,
+            Extent::Whole,
+        )?;
+        members.push(Members::new(x[l], y[l], weights[l], contrast));
     }
+    let weights: Vec<_> = members.iter().zip(weights).map(|(of, &w)| of.weights(w)).collect();
+
+    // 1. Every item to every other of its block.
+    // 2. The softmax of what is near.
+    // 3. Its slopes, through plans made anew from the potentials.
+    let mut found = Vec::new();
+    let all = match blocks {
+        1 => *transport,
+        _ => sinkhorn::Options { pairing: Pairing::Blocks(blocks), ..*transport },
+    };
+    let (solved, gradients) = P::transport_through(x, y, &weights, &all, |solved| {
+        let mut upstream = Vec::with_capacity(solved.pairs());
+        for (l, (members, softmax)) in members.iter().zip(softmaxes).enumerate() {
+            let value = &solved.value[l * n * m..(l + 1) * n * m];
+            let near = Near::new(members, (n, m), value, *softmax, contrast)?;
+            upstream.extend(near.grad_divergence.iter().map(|&slope| slope as f32));
+            found.push(near);
+        }
+        Ok(upstream)
+    })?;
+    let solved = match blocks {
+        1 => vec![solved],
+        _ => solved.split(all.pairing.grid(blocks * n, blocks * m)),
+    };
+    let parts = found.into_iter().zip(solved).zip(gradients);
+    Ok(parts.map(|((near, solved), gradients)| near.output(solved, gradients)).collect())
 }
 
-/// Weights that are 0 in the items that take no part, which transport then passes over. `None` where
-/// the given ones will do.
-fn restricted<P: Place>(
-    items: &Ragged<'_, P>,
-    weights: Option<&[f32]>,
-    takes_part: &[bool],
-) -> Option<Vec<f32>> {
-    let is_out = |&k: &usize| !takes_part[k] && !items.range(k).is_empty();
-    let mut out = (0..items.items()).filter(is_out).peekable();
-    out.peek()?;
-    let mut own = match weights {
-        Some(weights) => weights.to_vec(),
-        None => (0..items.items())
-            .flat_map(|k| {
-                let n = items.range(k).len();
-                std::iter::repeat_n((1.0 / n as f64) as f32, n)
-            })
-            .collect(),
-    };
-    for k in out {
-        // Weights of a wrong count are left to `sinkhorn` to refuse.
-        if let Some(part) = own.get_mut(items.range(k)) {
-            part.fill(0.0);
+/// Who is near to whom: divergences, and the softmax of them.
+struct Near {
+    divergence: Array2<f64>,
+    grad_divergence: Array2<f64>,
+    softmax: OfSimilarities,
+    weight: f64,
+}
+
+impl Near {
+    fn new(
+        members: &Members,
+        (n, m): (usize, usize),
+        value: &[f64],
+        Softmax { temperature, weight }: Softmax,
+        contrast: &info_nce::Options<'_>,
+    ) -> Result<Self> {
+        let (rows, columns) = (&members.rows, &members.columns);
+        let divergence = Array2::from_shape_fn((n, m), |(i, j)| match rows[i] && columns[j] {
+            true => value[i * m + j],
+            false => f64::NAN,
+        });
+        let (row_mask, column_mask) = (Some(&rows[..]), Some(&columns[..]));
+        let masked = info_nce::Options { temperature, row_mask, column_mask, ..*contrast };
+        let softmax = info_nce_similarities((-&divergence).view(), &masked)?;
+        let grad_divergence = softmax.grad.mapv(|slope| -slope * weight);
+        Ok(Self { divergence, grad_divergence, softmax, weight })
+    }
+
+    fn output<G>(self, transport: sinkhorn::Output, gradients: G) -> Output<G> {
+        let OfSimilarities { value, grad_temperature, row_lse, column_lse, .. } = self.softmax;
+        Output {
+            value: self.weight * value,
+            divergence: self.divergence,
+            grad_divergence: self.grad_divergence,
+            gradients,
+            grad_temperature: self.weight * grad_temperature,
+            row_lse,
+            column_lse,
+            transport,
         }
     }
-    Some(own)
 }

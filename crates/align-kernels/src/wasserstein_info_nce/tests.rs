@@ -1,3 +1,6 @@
+mod layers;
+mod sides;
+
 use cpu_math::testing::{ramp, same_bits_on_one_and_two_threads};
 use half::bf16;
 use ndarray::{Array2, array};
@@ -7,7 +10,7 @@ use crate::ErrorKind;
 use crate::info_nce::Options;
 use crate::reference::sinkhorn::{GeomlossOptions, PointCost, SolveOptions};
 use crate::reference::wasserstein_info_nce as twin;
-use crate::sinkhorn::{Acceleration, Fixed};
+use crate::sinkhorn::{Acceleration, Fixed, sinkhorn};
 
 /// Clouds of a batch, with where they start.
 struct Batch {

@@ -1,13 +1,15 @@
 //! InfoNCE between clouds on a device against the host and the published numbers.
 
-use align_kernels::Ragged;
 use align_kernels::device::DevicePoints;
 use align_kernels::info_nce;
 use align_kernels::sinkhorn::{GeomLoss, Mode, Weights};
-use align_kernels::wasserstein_info_nce::{contr_wasser, wasserstein_info_nce};
+use align_kernels::wasserstein_info_nce::{
+    Layer, contr_wasser, wasserstein_info_nce, wasserstein_info_nce_layers,
+};
+use align_kernels::{GradientSides, Ragged};
 use gpu_runtime::DeviceBuffer;
 
-use crate::batch::{Cloud, Form};
+use crate::batch::{Cloud, Form, Sent};
 use crate::device::stream;
 
 #[test]
@@ -50,6 +52,91 @@ fn losses_and_gradients_are_those_of_the_host() {
         }
         assert!((got.grad_temperature - want.grad_temperature).abs() < 1e-4);
     }
+}
+
+/// Layers of items of their own lengths, with gradients of the partners alone and of both.
+#[test]
+fn layers_are_those_of_the_host() {
+    let Some(stream) = stream() else { return };
+    let lens: [[&[usize]; 2]; 2] = [[&[3, 9, 2], &[4, 33, 5]], [&[1, 6, 17], &[2, 0, 7]]];
+    let clouds = [0, 1].map(|l| {
+        let [x, y] = lens[l];
+        let (x, y) = (Cloud::new(x, 7, 2 * l + 5).with_holes(), Cloud::new(y, 7, 2 * l + 6));
+        // The second layer leaves the weights of `y` out.
+        [x, if l == 0 { y.with_holes() } else { y }]
+    });
+    let mask = [true, true, false];
+    for (form, gradients) in [
+        (Form::Tight, GradientSides::Y),
+        (Form::Gaps, GradientSides::Both),
+        (Form::Half, GradientSides::X),
+        (Form::OddHalf, GradientSides::Both),
+    ] {
+        let clouds = clouds.clone().map(|pair| pair.map(|cloud| cloud.rounded(form)));
+        let transport = align_kernels::sinkhorn::Options { gradients, ..contr_wasser(0.3) };
+        let contrast = info_nce::Options {
+            symmetric: true,
+            row_mask: Some(&mask),
+            ..info_nce::Options::default()
+        };
+        let sent = clouds.each_ref().map(|pair| pair.each_ref().map(|of| of.send(&stream, form)));
+        let given = |l: usize| {
+            let [x, y] = &clouds[l];
+            let weights = Weights { a: Some(&x.weights), b: (l == 0).then_some(&y.weights) };
+            (weights, 0.2 + 0.3 * l as f64, 1.5 - l as f64)
+        };
+        let on_host = [0, 1].map(|l| {
+            let ((weights, temperature, weight), [x, y]) = (given(l), &clouds[l]);
+            Layer { x: x.host(), y: y.host(), weights, temperature, weight }
+        });
+        let on_device = [0, 1].map(|l| {
+            let ((weights, temperature, weight), [x, y]) = (given(l), &sent[l]);
+            Layer { x: x.ragged(), y: y.ragged(), weights, temperature, weight }
+        });
+        let want = wasserstein_info_nce_layers(&on_host, &transport, &contrast).unwrap();
+        let got = wasserstein_info_nce_layers(&on_device, &transport, &contrast).unwrap();
+        assert!((got.value - want.value).abs() < 5e-5, "{} {}", got.value, want.value);
+        for (got, want) in got.layers.iter().zip(&want.layers) {
+            let (of, want_of) = (&got.gradients, &want.gradients);
+            for (got, want) in [(&of.x, &want_of.x), (&of.y, &want_of.y)] {
+                let got = got.to_vec().unwrap();
+                assert_eq!(got.len(), want.len());
+                let near = |(got, want): (&f32, &f32)| (got - want).abs() < 5e-5;
+                assert!(got.iter().zip(want).all(near), "{form:?}");
+            }
+            assert_eq!((of.a.len(), of.b.len()), (want_of.a.len(), want_of.b.len()));
+            assert!((of.eps - want_of.eps).abs() < 1e-3, "{} {}", of.eps, want_of.eps);
+            assert!((got.grad_temperature - want.grad_temperature).abs() < 1e-4);
+        }
+    }
+}
+
+#[test]
+fn layers_of_several_forms_are_refused() {
+    let Some(stream) = stream() else { return };
+    let cloud = Cloud::new(&[2, 1], 5, 3);
+    let [tight, gaps, half] =
+        [Form::Tight, Form::Gaps, Form::Half].map(|form| cloud.send(&stream, form));
+    let fail = |other: &Sent| {
+        let layers = [&tight, other].map(|y| Layer {
+            x: tight.ragged(),
+            y: y.ragged(),
+            weights: Weights::default(),
+            temperature: 0.1,
+            weight: 1.0,
+        });
+        let contrast = info_nce::Options::default();
+        wasserstein_info_nce_layers(&layers, &contr_wasser(0.3), &contrast).unwrap_err().to_string()
+    };
+    let hint = "(hint: store all layers of a side alike)";
+    assert_eq!(
+        fail(&gaps),
+        format!(
+            "sinkhorn: y of layer 1 is f32 with rows 8 apart, expected f32 with rows 5 apart, \
+             as layer 0 {hint}"
+        )
+    );
+    assert!(fail(&half).contains("y of layer 1 is bf16 with rows 16 apart"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod must_c;
 mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod shard_manifest;
 mod shards;
 mod sound;
 mod spoken_squad;
@@ -68,6 +69,8 @@ pub struct ImportOptions {
     pub audio_column: Option<String>,
     /// Column or field that holds the transcript; none takes the first known name.
     pub text_column: Option<String>,
+    /// Manifest of shards that hold sound alone.
+    pub manifest: Option<PathBuf>,
     /// Leave out what has no sound file instead of refusing the corpus.
     pub skip_missing: bool,
 }
@@ -147,11 +150,12 @@ impl ImportOptions {
     /// Refuses an option that says nothing about `corpus`.
     fn check(&self, corpus: Corpus) -> anyhow::Result<()> {
         use Corpus::{Gigaspeech, MlsSpeakerDescriptions, MustC, Parquet, Shards, SpokenSquad};
-        let given: [(&str, bool, &[Corpus]); 8] = [
+        let given: [(&str, bool, &[Corpus]); 9] = [
             ("--split", !self.splits.is_empty(), &[MustC]),
             ("--language", !self.languages.is_empty(), &[MustC]),
             ("--subset", !self.subsets.is_empty(), &[Gigaspeech]),
             ("--audio", self.audio.is_some(), &[Gigaspeech, SpokenSquad, MlsSpeakerDescriptions]),
+            ("--manifest", self.manifest.is_some(), &[Shards]),
             ("--extension", self.extension.is_some(), &[MustC, Gigaspeech]),
             ("--audio-column", self.audio_column.is_some(), &[Parquet, MlsSpeakerDescriptions]),
             (

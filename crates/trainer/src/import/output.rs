@@ -200,8 +200,8 @@ impl<'a> Output<'a> {
         let mut file = match File::create_new(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => bail!(
-                "sound `{name}`: another one has this name, expected a new one (hint: names differ \
-                 only in what a file name cannot hold)"
+                "sound `{name}`: another one has this name, expected a new one (hint: import parts \
+                 that name their sound alike one at a time)"
             ),
             Err(error) => {
                 return Err(error).with_context(|| format!("{}: cannot write", path.display()));

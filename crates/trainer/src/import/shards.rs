@@ -6,7 +6,8 @@
 //!
 //! The key is an entry's path up to the first dot of its file name, as WebDataset has it. `KEY.json`
 //! is an object whose scalars become fields; `KEY.txt` is the transcript. With both, the text file
-//! wins.
+//! wins. Shards may also hold sound alone beside a manifest of all of them, whose `audio_filepath`
+//! names the entry, as NeMo's tarred data sets do.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 use super::line::Line;
 use super::output::Output;
+use super::shard_manifest::ShardManifest;
 use super::{ImportOptions, TEXT_NAMES, sound};
 
 /// Reads all shards, in the order of their names.
@@ -25,8 +27,12 @@ pub(super) fn import(
     options: &ImportOptions,
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
+    let mut told = options.manifest.as_deref().map(ShardManifest::read).transpose()?;
     for shard in shards(source)? {
-        read_shard(&shard, options, output)?;
+        read_shard(&shard, options, told.as_mut(), output)?;
+    }
+    if let Some(told) = told {
+        (0..told.n_left()).for_each(|_| output.leave_out("no sound in these shards"));
     }
     Ok(())
 }
@@ -59,7 +65,12 @@ struct Sample {
     text: Option<String>,
 }
 
-fn read_shard(path: &Path, options: &ImportOptions, output: &mut Output<'_>) -> anyhow::Result<()> {
+fn read_shard(
+    path: &Path,
+    options: &ImportOptions,
+    mut told: Option<&mut ShardManifest>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<()> {
     let place = path.display();
     let cut = |what: String| {
         move |error: std::io::Error| {
@@ -97,8 +108,13 @@ fn read_shard(path: &Path, options: &ImportOptions, output: &mut Output<'_>) -> 
         if sound::EXTENSIONS.contains(&ending.as_str()) {
             read()?;
             ensure!(sample.sound.is_none(), again);
+            if let Some(told) = &mut told {
+                sample.fields = Some(told.take(&name).with_context(|| here.clone())?);
+            }
             let kind = sound::extension_of(&content, &name).context(here)?;
             sample.sound = Some((kind, content));
+        } else if told.is_some() {
+            // The manifest says all that there is to say.
         } else if ending == "json" {
             read()?;
             ensure!(sample.fields.is_none(), again);
@@ -141,7 +157,10 @@ fn finish(
             sound::EXTENSIONS.join(" or .")
         ),
         (Some(_), false) => {
-            bail!("{place}: sound without text, expected {key}.json or {key}.txt beside it")
+            bail!(
+                "{place}: sound without text, expected {key}.json or {key}.txt beside it (hint: \
+                 --manifest names one of all shards)"
+            )
         }
         (Some(sound), true) => sound,
     };
@@ -160,7 +179,7 @@ fn finish(
             match text {
                 Some(Value::String(text)) => text.trim().to_owned(),
                 _ => bail!(
-                    "{place}: no text in {key}.json, expected {} among [{}] (hint: --text-column)",
+                    "{place}: no text beside its sound, expected {} among [{}] (hint: --text-column)",
                     known.join(" or "),
                     names.join(", ")
                 ),

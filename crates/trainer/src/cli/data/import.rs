@@ -42,6 +42,10 @@ pub struct ImportArgs {
     /// transcript, normalized_text or raw_text, the first that is there
     #[arg(long)]
     pub text_column: Option<String>,
+    /// Manifest of shards that hold sound alone, whose `audio_filepath` names an entry, as NeMo's
+    /// tarred data sets have it
+    #[arg(long)]
+    pub manifest: Option<PathBuf>,
     /// Leave out what has no sound file, and count it
     #[arg(long)]
     pub skip_missing: bool,
@@ -57,6 +61,7 @@ pub(super) fn run(args: &ImportArgs, out: &mut dyn Write) -> anyhow::Result<()> 
         extension: args.extension.clone(),
         audio_column: args.audio_column.clone(),
         text_column: args.text_column.clone(),
+        manifest: args.manifest.clone(),
         skip_missing: args.skip_missing,
     };
     let summary = import(args.from, &args.source, &options, &args.out)?;

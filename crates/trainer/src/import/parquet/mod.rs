@@ -2,7 +2,8 @@
 //!
 //! A cell of sound is a struct of `bytes`, the whole of a sound file, and `path`, its name. Bytes
 //! are written as a file beside the manifest; a cell without bytes names a file below the
-//! parquet's folder. The other columns of one value each become fields, `speaker_id` as `speaker`.
+//! parquet's folder. The other columns of one value each become fields, `speaker_id` as `speaker`. A
+//! file named `SPLIT-00000-of-00002.parquet`, as the Hub has them, says which split its rows are of.
 
 mod descriptions;
 mod rows;
@@ -77,12 +78,9 @@ impl Columns {
         let sound = cells.take(&self.audio).unwrap_or(Field::Null);
         let (bytes, name) = sound_of(sound)?;
         let text = cells.text(&self.text).unwrap_or_default().trim().to_owned();
-        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let id = match (cells.text("id"), stem(Path::new(&name))) {
-            (Some(id), _) => id,
-            (None, Some(id)) => id,
-            (None, None) => format!("{}-{}", stem(place.path).unwrap_or_default(), place.row),
-        };
+        let table = place.path.file_stem().unwrap_or_default().to_string_lossy();
+        let id = cells.text("id").or_else(|| name_of(&name));
+        let id = id.unwrap_or_else(|| format!("{table}-{}", place.row));
         let audio = match bytes {
             Some(bytes) => {
                 let kind = sound::extension_of(&bytes, &name)?;
@@ -101,8 +99,27 @@ impl Columns {
                 name => line.set(name, value),
             }
         }
+        if let (None, Some(split)) = (cells.text("split"), split_of(&table)) {
+            line.set("split", split);
+        }
         Ok(line)
     }
+}
+
+/// What a sound file's path calls its utterance: all of it but the extension, or the file name alone
+/// of a path that begins at a root.
+fn name_of(path: &str) -> Option<String> {
+    let path = Path::new(path).with_extension("");
+    let name = if path.has_root() { path.file_name()?.into() } else { path };
+    Some(name.to_str()?.to_owned()).filter(|name| !name.is_empty())
+}
+
+/// The split in `SPLIT-00000-of-00002`.
+fn split_of(table: &str) -> Option<&str> {
+    let (rest, n) = table.rsplit_once("-of-")?;
+    let (split, k) = rest.rsplit_once('-')?;
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+    (is_number(n) && is_number(k) && !split.is_empty()).then_some(split)
 }
 
 /// Bytes and name of a cell of sound.

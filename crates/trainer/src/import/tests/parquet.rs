@@ -87,12 +87,23 @@ fn rows_become_lines_and_their_bytes_become_files() {
         assert_eq!(
             world.lines(&format!("{out}/manifest.jsonl")),
             [
-                r#"{"id":"one","audio":"audio/one.wav","duration":0.05,"text":"One.","speaker":7,"snr":20.5}"#,
+                r#"{"id":"clips/one","audio":"audio/clips_one.wav","duration":0.05,"text":"One.","speaker":7,"snr":20.5}"#,
                 r#"{"id":"train-1","audio":"audio/train-1.wav","duration":0.1,"text":"Two.","accent":"scots","speaker":8}"#,
             ]
         );
     }
     assert_eq!(samples(&world.path("o/audio/train-1.wav")), [0.5; 1600]);
+    // As a repository of the Hub has them.
+    for split in ["train", "test"] {
+        world.write(&format!("hub/{split}-00000-of-00001.parquet"), sounds());
+    }
+    let error = world.refusal(Corpus::Parquet, "hub", &none(), "q");
+    let said =
+        "hub/train-00000-of-00001.parquet: row 0: sound `clips/one`: another one has this name";
+    assert!(error.starts_with(said), "{error}");
+    let one = "hub/test-00000-of-00001.parquet";
+    world.import(Corpus::Parquet, one, &none(), "q").unwrap();
+    assert!(world.read("q/manifest.jsonl").iter().all(|line| line.extra["split"] == "test"));
 }
 
 #[test]

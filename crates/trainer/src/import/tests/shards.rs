@@ -66,8 +66,11 @@ fn entries_without_a_partner_and_damage_are_named() {
         world.write("s.tar", bytes);
         world.refusal(Corpus::Shards, "s.tar", &none(), "out")
     };
-    let alone = "sound without text, expected 1.json or 1.txt beside it";
-    assert_eq!(refused(tar_of(&[("1.wav", &sound)])), format!("s.tar: key `1`: {alone}"));
+    assert_eq!(
+        refused(tar_of(&[("1.wav", &sound)])),
+        "s.tar: key `1`: sound without text, expected 1.json or 1.txt beside it (hint: --manifest \
+         names one of all shards)"
+    );
     let error = refused(tar_of(&[("1.txt", b"One."), ("2.wav", &sound)]));
     assert!(error.starts_with("s.tar: key `1`: text without sound, expected 1.wav"), "{error}");
     let twice = [("1.wav", &sound[..]), ("1.txt", b"One.")];
@@ -76,7 +79,7 @@ fn entries_without_a_partner_and_damage_are_named() {
     assert!(error.contains("key `1`: sound `1`: another one has this name"), "{error}");
     assert_eq!(
         refused(tar_of(&[("1.wav", &sound), ("1.json", b"{\"a\": 1}")])),
-        "s.tar: key `1`: no text in 1.json, expected text or sentence or transcription or transcript \
+        "s.tar: key `1`: no text beside its sound, expected text or sentence or transcription or transcript \
          or normalized_text or raw_text among [a] (hint: --text-column)"
     );
     let error = refused(tar_of(&[("1.json", b"[1]"), ("1.wav", &sound)]));
@@ -105,4 +108,40 @@ fn another_field_may_hold_the_text() {
     world.import(Corpus::Shards, "s.tar", &options, "out").unwrap();
     let line = &world.read("out/manifest.jsonl")[0];
     assert_eq!((line.text.as_str(), line.extra["column_text"].as_str()), ("Hi", Some("no")));
+}
+
+#[test]
+fn a_manifest_may_tell_of_entries_that_are_sound_alone() {
+    let world = World::new();
+    let sound = wav(&[0.5; 800], 16_000);
+    world.write("s/audio_0.tar", tar_of(&[("a.wav", &sound), ("b.wav", &sound)]));
+    let line = |name: &str| {
+        format!(
+            "{{\"audio_filepath\": \"{name}\", \"duration\": 9, \"text\": \"{name}!\", \"shard_id\": 0}}\n"
+        )
+    };
+    let manifest = world.write("m.json", [line("b.wav"), line("c.wav"), line("a.wav")].concat());
+    let options = ImportOptions { manifest: Some(manifest), ..none() };
+    let summary = world.import(Corpus::Shards, "s", &options, "out").unwrap();
+    assert_eq!(summary.left_out["no sound in these shards"], 1);
+    assert_eq!(
+        world.lines("out/manifest.jsonl"),
+        [
+            r#"{"id":"a","audio":"audio/a.wav","duration":0.05,"text":"a.wav!","shard_id":0}"#,
+            r#"{"id":"b","audio":"audio/b.wav","duration":0.05,"text":"b.wav!","shard_id":0}"#,
+        ]
+    );
+    for (text, said) in [
+        (line("b.wav"), "s/audio_0.tar: entry `a.wav`: no line of m.json has this audio_filepath"),
+        (
+            [line("a.wav"), line("a.wav")].concat(),
+            "m.json:2: audio_filepath is `a.wav`, which a line",
+        ),
+        ("{}\n".into(), "m.json:1: no audio_filepath, expected the name of an entry"),
+        ("\n[]".into(), "m.json:2: not a JSON object"),
+    ] {
+        world.write("m.json", text);
+        let error = world.refusal(Corpus::Shards, "s", &options, "o");
+        assert!(error.starts_with(said), "{error}");
+    }
 }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use speech_metrics::edit::{Alignment, EditOp};
 use speech_metrics::error_rate::{align_characters, align_words, words};
 use speech_metrics::{
-    Confusion, ErrorRate, MultiLabel, Normalizer, Retrieval, Ties, cer, correlation, pearson,
-    spearman, wer,
+    Confusion, ErrorRate, MultiLabel, Normalizer, Retrieval, Ties, bleu, cer, chrf, correlation,
+    pearson, spearman, tokenize_13a, wer,
 };
 
 /// Reads one golden file.
@@ -36,6 +36,12 @@ fn indices(value: &Value) -> Vec<usize> {
 fn assert_close(got: f64, expected: &Value, what: &str) {
     let expected = expected.as_f64().unwrap();
     assert!((got - expected).abs() <= 1e-12, "{what}: got {got}, expected {expected}");
+}
+
+/// The same for scores out of 100.
+#[track_caller]
+fn assert_score(got: f64, expected: &Value, what: &str) {
+    assert_close(got / 100.0, &(expected.as_f64().unwrap() / 100.0).into(), what);
 }
 
 fn chunks(alignment: &Alignment) -> Value {
@@ -183,5 +189,32 @@ fn retrieval_ranks_are_those_of_scipy_under_either_rule_for_ties() {
         }
         let got = Retrieval::paired(&scores, n, Ties::Pessimistic).unwrap();
         assert_close(got.mean_reciprocal_rank(), &case["mrr"], &what);
+    }
+}
+
+#[test]
+fn scores_of_translations_are_those_of_sacrebleu() {
+    for case in list(&golden("translation.json")) {
+        let references: Vec<Vec<&str>> = list(&case["references"]).iter().map(texts).collect();
+        let hypotheses = texts(&case["hypotheses"]);
+        let what = format!("{references:?} / {hypotheses:?}");
+        for (text, expected) in hypotheses.iter().zip(texts(&case["tokens"])) {
+            assert_eq!(tokenize_13a(text).join(" "), expected, "{what}");
+        }
+        let got = bleu(&references, &hypotheses).unwrap();
+        assert_eq!(got.matches[..], indices(&case["matches"]), "{what}");
+        assert_eq!(got.totals[..], indices(&case["totals"]), "{what}");
+        assert_eq!(
+            [got.hypothesis_len, got.reference_len][..],
+            indices(&case["lengths"]),
+            "{what}"
+        );
+        for (got, expected) in got.precisions.iter().zip(list(&case["precisions"])) {
+            assert_close(*got, expected, &what);
+        }
+        assert_close(got.brevity_penalty, &case["brevity_penalty"], &what);
+        assert_score(got.score, &case["bleu"], &what);
+        assert_score(chrf(&references, &hypotheses, 0).unwrap(), &case["chrf"], &what);
+        assert_score(chrf(&references, &hypotheses, 2).unwrap(), &case["chrf_words"], &what);
     }
 }

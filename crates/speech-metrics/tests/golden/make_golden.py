@@ -1,9 +1,9 @@
-"""Writes the golden vectors of speech-metrics from jiwer, scipy and scikit-learn.
+"""Writes the golden vectors of speech-metrics from jiwer, sacrebleu, scipy and scikit-learn.
 
     python make_golden.py
 
 Rewrites error_rate.json, normalize.json, classification.json, multi_label.json,
-correlation.json, retrieval.json and versions.json in this folder. Seeded: the same library
+correlation.json, retrieval.json, translation.json and versions.json in this folder. Seeded: the same library
 versions give the same bytes.
 """
 
@@ -17,8 +17,10 @@ import warnings
 
 import jiwer
 import numpy as np
+import sacrebleu
 import scipy.stats
 import sklearn.metrics as skm
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 HERE = pathlib.Path(__file__).resolve().parent
 warnings.simplefilter("ignore")
@@ -250,13 +252,63 @@ def retrieval():
     write("retrieval.json", cases)
 
 
+def translation():
+    rng = random.Random(6)
+    sets = [
+        ([["The cat is on the mat."], ["Hello, world"]], ["The cat sat on the mat .", "Hello, world!"]),
+        ([["a b c d e f", "x y", "d c b a"], ["one"]], ["a b c d e", "one two three four five"]),
+        ([["It's 3.14, isn't it?", "It is 3.14, no?"]], ["It's 3.14, isn't it? (yes) U.S.-based &quot;x&quot; end."]),
+        ([["1,000 km/h -- 5-year; caf\u00e9\u2019s \u00abtest\u00bb"]], ["1.000 km/h - 5 year; caf\u00e9s \u00abtest\u00bb..."]),
+        ([["a.,b ...", "a . , b"]], ["a.,b,.c"]),
+        ([["line-\nbreak\nhere <skipped>"]], ["linebreak here &amp;lt; &lt;"]),
+        ([["\u3000x\x1f y\x85z\u00a0w"]], ["x y z w\n"]),
+        ([[""], ["a b c d"]], ["", "a b c d"]),
+        ([["a b c d"]], [""]),
+        ([["\u4f60\u597d\u4e16\u754c", "\u4f60 \u597d"]], ["\u4f60\u597d, \u4e16\u754c!"]),
+        ([["[x]{y}~`^_|\\<>=?@:;*+()$%&#!/'-"]], ["x y ' - _ [ ]"]),
+    ]
+    words = "das Haus, ist (sehr) gro\u00df und 3,5 alt. Nein! \"Ja\" 12-j\u00e4hrig x-y U.S. A.B".split()
+    for n_items, n_references, longest in [(1, 1, 12), (3, 1, 25), (5, 2, 18), (8, 3, 30), (20, 1, 15)]:
+        references, hypotheses = [], []
+        for _ in range(n_items):
+            truth = rng.choices(words, k=rng.randint(1, longest))
+            noisy = lambda p: " ".join(w if rng.random() > p else rng.choice(words) for w in truth if rng.random() > 0.1)
+            references.append([noisy(0.15) for _ in range(n_references)])
+            hypotheses.append(noisy(0.3))
+        sets.append((references, hypotheses))
+    tokens = Tokenizer13a()
+    cases = []
+    for references, hypotheses in sets:
+        most = max(map(len, references))
+        # Missing references of ragged lists are None to sacrebleu.
+        streams = [[list_[k] if k < len(list_) else None for list_ in references] for k in range(most)]
+        score = sacrebleu.corpus_bleu(hypotheses, streams)
+        cases.append(
+            {
+                "references": references,
+                "hypotheses": hypotheses,
+                "tokens": [tokens(text.rstrip()) for text in hypotheses],
+                "bleu": score.score,
+                "matches": score.counts,
+                "totals": score.totals,
+                "precisions": score.precisions,
+                "brevity_penalty": score.bp,
+                "lengths": [score.sys_len, score.ref_len],
+                "chrf": sacrebleu.corpus_chrf(hypotheses, streams).score,
+                "chrf_words": sacrebleu.corpus_chrf(hypotheses, streams, word_order=2).score,
+            }
+        )
+    write("translation.json", cases)
+
+
 error_rate()
 normalize()
 classification()
 multi_label()
 correlation()
 retrieval()
-packages = ["jiwer", "rapidfuzz", "numpy", "scipy", "scikit-learn", "unicodedata2"]
+translation()
+packages = ["jiwer", "rapidfuzz", "sacrebleu", "numpy", "scipy", "scikit-learn", "unicodedata2"]
 versions = {name: importlib.metadata.version(name) for name in packages}
 versions["python"] = platform.python_version()
 versions["unicodedata"] = unicodedata.unidata_version

@@ -50,6 +50,11 @@ impl Context {
         self
     }
 
+    /// The same compute dtype without graph and dropout: for what a loss takes as given.
+    pub fn constant(&self) -> Self {
+        Self { graph: false, training: false, ..self.clone() }
+    }
+
     /// Whether dropout is on.
     pub fn training(&self) -> bool {
         self.training

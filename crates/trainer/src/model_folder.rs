@@ -1,9 +1,14 @@
-//! Which family a model folder holds, and what to do with one of another.
+//! Model folders: which family one holds, what to do with one of another, what decides its states,
+//! and a language model with an adapter beside it.
 
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use model_zoo::{ModelKind, Tokenizer};
+use model_zoo::llama::Llama;
+use model_zoo::lora::{LoraAdapter, LoraConfig};
+use model_zoo::{LoadOptions, ModelKind, Tokenizer, WeightForm};
+
+use crate::recipe::{Lora, resolve_path};
 
 /// The family of `dir`, which must be one of `expected`.
 ///
@@ -30,6 +35,56 @@ pub(crate) fn expect_kind(dir: &Path, expected: &[ModelKind]) -> anyhow::Result<
     )
 }
 
+/// A hash of what decides the states of a model: settings and weights, in shards or whole.
+///
+/// # Errors
+///
+/// When the folder or a file of it cannot be read.
+pub(crate) fn content_hash(dir: &Path) -> anyhow::Result<String> {
+    let entries = std::fs::read_dir(dir)
+        .with_context(|| format!("{}: cannot list the model", dir.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let decides = ["config.json", "preprocessor_config.json"].contains(&name.as_str())
+            || name.ends_with(".safetensors");
+        names.extend(decides.then_some(name));
+    }
+    names.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    for name in names {
+        let path = dir.join(name);
+        std::fs::File::open(&path)
+            .and_then(|file| hasher.update_reader(file).map(|_| ()))
+            .with_context(|| format!("{}: cannot read", path.display()))?;
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The language model of `dir`, whose weights stay as they are stored, with a fresh adapter beside it
+/// unless `lora.r` is 0.
+pub(crate) fn open_llama_beside(
+    dir: &str,
+    lora: &Lora,
+    seed: u64,
+) -> anyhow::Result<(Llama, Option<LoraAdapter>)> {
+    let options = LoadOptions { weights: WeightForm::AsStored, seed, ..LoadOptions::default() };
+    let path = resolve_path(dir);
+    if lora.r == 0 {
+        return Ok((Llama::open(&path, options)?, None));
+    }
+    let config = LoraConfig {
+        base_model_name_or_path: Some(dir.to_owned()),
+        target_modules: lora.target_modules.clone(),
+        r: lora.r,
+        lora_alpha: lora.lora_alpha,
+        lora_dropout: lora.lora_dropout,
+        ..LoraConfig::default()
+    };
+    let (model, adapter) = Llama::open_with_lora(&path, options, &config)?;
+    Ok((model, Some(adapter)))
+}
+
 /// The tokenizer of `dir`, whose ids must all be below the model's `vocab_size`.
 pub(crate) fn open_tokenizer(dir: &Path, vocab_size: usize) -> anyhow::Result<Tokenizer> {
     let tokenizer = Tokenizer::open(dir)?;
@@ -51,6 +106,24 @@ fn name(kind: ModelKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hash_sees_every_shard_and_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        for name in ["config.json", "a.safetensors", "b.safetensors", "README.md"] {
+            std::fs::write(dir.join(name), name).unwrap();
+        }
+        let mut seen = vec![content_hash(dir).unwrap()];
+        std::fs::write(dir.join("README.md"), "other").unwrap();
+        assert_eq!(content_hash(dir).unwrap(), seen[0]);
+        for name in ["config.json", "a.safetensors", "b.safetensors"] {
+            std::fs::write(dir.join(name), "other").unwrap();
+            let hash = content_hash(dir).unwrap();
+            assert!(!seen.contains(&hash), "{name}");
+            seen.push(hash);
+        }
+    }
 
     #[test]
     fn another_family_is_named_with_the_command_that_takes_it() {

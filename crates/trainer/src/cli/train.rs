@@ -17,12 +17,14 @@ use crate::systems::{Ending, Experiment};
 const DEFAULT_RECIPE: &str = "teach-whisper-nano";
 
 /// What a dry run changes: two steps of everything, at a rate that needs no length.
-const DRY_RUN: [&str; 5] = [
+const DRY_RUN: [&str; 7] = [
     "schedule.max_steps=2",
     "schedule.warmup_steps=0",
     "schedule.decay_steps=0",
     "schedule.kind=constant",
     "finetune.steps=2",
+    "instruct.steps=2",
+    "instruct.warmup_steps=0",
 ];
 
 /// Arguments of `train`.
@@ -193,7 +195,7 @@ impl Folder {
     /// Takes the recipe away again when a new run failed before its first step, so that the folder
     /// can be used once the cause is mended.
     fn forget_unstarted(&self) {
-        let started = ["", "student"].iter().any(|below| {
+        let started = ["", "student", "pretrain"].iter().any(|below| {
             let dir = self.path.join(below);
             dir.join("metrics.jsonl").exists() || dir.join("checkpoints").exists()
         });

@@ -70,7 +70,7 @@ fn samples_at(utterance: &Utterance, speed: f64) -> anyhow::Result<Vec<f32>> {
 }
 
 /// What was made, by utterance and the bits of the speed.
-struct Kept<T> {
+pub(crate) struct Kept<T> {
     /// Bytes that are kept; later ones are made anew each time.
     capacity: usize,
     state: Mutex<State<T>>,
@@ -82,11 +82,13 @@ struct State<T> {
 }
 
 impl<T> Kept<T> {
-    fn new(capacity: usize) -> Self {
+    /// Keeps at most `capacity` bytes.
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { capacity, state: Mutex::new(State { made: HashMap::new(), bytes: 0 }) }
     }
 
-    fn get(
+    /// What belongs to `key`, made where it is not kept.
+    pub(crate) fn get(
         &self,
         key: (usize, u64),
         bytes_of: impl Fn(&T) -> usize,

@@ -10,8 +10,12 @@ pub(super) fn fused<const N: usize>(
     value: f64,
     gradients: [Array2<f32>; N],
 ) -> Result<Tensor> {
-    let gradients = gradients.into_iter().map(tensor).collect::<Result<_>>()?;
-    Tensor::apply(&Fused { value, gradients }, &inputs)
+    fused_of(&inputs, value, gradients.into_iter().map(tensor).collect::<Result<_>>()?)
+}
+
+/// As [`fused`], of tensors of any shape.
+pub(super) fn fused_of(inputs: &[&Tensor], value: f64, gradients: Vec<Tensor>) -> Result<Tensor> {
+    Tensor::apply(&Fused { value, gradients }, inputs)
 }
 
 /// `tensor` as rows of f32.
@@ -52,7 +56,7 @@ struct Fused {
 
 impl CustomOp for Fused {
     fn name(&self) -> &'static str {
-        "kd"
+        "fused loss"
     }
 
     fn forward(&self, _: &[&Tensor]) -> Result<(Tensor, Box<dyn Backward>)> {
@@ -66,7 +70,7 @@ struct Scaled(Vec<Tensor>);
 
 impl Backward for Scaled {
     fn name(&self) -> &'static str {
-        "kd"
+        "fused loss"
     }
 
     fn backward(self: Box<Self>, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {

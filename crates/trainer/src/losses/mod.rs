@@ -4,6 +4,7 @@
 //! count over all of them. The arithmetic of the distillation losses is that of `align-kernels`; what
 //! is drawn at random, and what a run must keep, is here.
 
+mod contrast;
 mod crd;
 mod fused;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod masking;
 mod memory_bank;
 mod nst;
 
+pub use contrast::{Clouds, ContrastOptions, contrast_cosine, contrast_wasserstein};
 pub use crd::{crd_in_batch, draw_tokens};
 pub use masking::{IGNORED, MaskedTokens, mask_tokens};
 pub use memory_bank::{MemoryBank, draw_rows};

@@ -8,11 +8,14 @@
 //! remembers which layer decided it, and the resolved text lists all keys in a fixed order, so
 //! that two runs can be compared line by line.
 
+mod encoder_layer;
 mod hint;
 mod library;
+mod objective;
 mod overrides;
 mod ranges;
 mod schema;
+mod spoken_task;
 
 #[cfg(test)]
 mod tests;
@@ -25,14 +28,18 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+pub use self::encoder_layer::EncoderLayer;
 pub(crate) use self::hint::{did_you_mean, nearest};
 pub use self::library::{Library, Listed, resolve_path};
+pub use self::objective::{Contrast, Likeness, PretrainObjective, Where};
 pub use self::overrides::Origin;
 pub use self::schema::{
-    Augment, Batch, Checkpoint, Crd, Data, Eval, Finetune, FinetuneKind, Loss, Model, Objective,
-    Optim, Output, Pool, Precision, Recipe, Schedule, ScheduleKind, Task, Teacher, TeacherLayer,
-    Train, Weights,
+    Augment, Batch, Checkpoint, Crd, Data, Direction, Encoder, Eval, Finetune, FinetuneKind,
+    Instruct, Llm, Lora, Loss, Mixed, Model, Objective, Optim, Output, Pool, Precision, Pretrain,
+    Projector, ProjectorKind, Recipe, Schedule, ScheduleKind, ShiftPer, Task, Teacher,
+    TeacherLayer, Train, Weights,
 };
+pub use self::spoken_task::{SpokenTask, language};
 
 use self::overrides::{Layers, flatten, lookup, parse_file, parse_set};
 

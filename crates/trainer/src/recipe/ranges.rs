@@ -6,6 +6,7 @@
 use std::fmt::Display;
 
 use super::schema::{Recipe, ScheduleKind, Task};
+use super::{EncoderLayer, PretrainObjective, SpokenTask, language};
 
 /// One broken condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub fn violations(recipe: &Recipe) -> Vec<Violation> {
     check_schedule(recipe, &mut checks);
     check_loop(recipe, &mut checks);
     check_lora(recipe, &mut checks);
+    check_speech_llm(recipe, &mut checks);
     checks.broken
 }
 
@@ -186,9 +188,11 @@ fn check_lora(recipe: &Recipe, checks: &mut Checks) {
     let is_on = lora.r > 0;
     checks.require(
         "lora.r",
-        !is_on || (recipe.task == Task::Lm && !recipe.model.dir.is_empty()),
+        !is_on
+            || recipe.task == Task::SpeechLlm
+            || (recipe.task == Task::Lm && !recipe.model.dir.is_empty()),
         lora.r,
-        "0 but for the task lm with a model.dir, beside whose weights an adapter is trained",
+        "0 but for speech-llm, and for lm with a model.dir, beside whose weights an adapter is trained",
     );
     checks.require(
         "lora.lora_alpha",
@@ -209,4 +213,71 @@ fn check_lora(recipe: &Recipe, checks: &mut Checks) {
         true,
         "false where lora.r is 0: there is no adapter to merge",
     );
+}
+
+fn check_speech_llm(recipe: &Recipe, checks: &mut Checks) {
+    let (pretrain, mixed, instruct) = (&recipe.pretrain, &recipe.mixed, &recipe.instruct);
+    let objective = pretrain.objective.parse::<PretrainObjective>();
+    if let Err(error) = &objective {
+        let message = format!("pretrain.objective: {error}");
+        checks.broken.push(Violation { key: "pretrain.objective", message });
+    }
+    if let Err(error) = EncoderLayer::parse(&recipe.encoder.layer) {
+        let message = format!("encoder.layer: {error}");
+        checks.broken.push(Violation { key: "encoder.layer", message });
+    }
+    checks.require("pretrain.layers", !pretrain.layers.is_empty(), "[]", "at least one index");
+    checks.positive("pretrain.temperature", pretrain.temperature);
+    checks.positive("pretrain.blur", pretrain.blur);
+    checks.require(
+        "pretrain.cached_items",
+        pretrain.cached_items == 0 || !objective.is_ok_and(|objective| objective.mixed),
+        pretrain.cached_items,
+        "0 for mixed sequences, which are made at once",
+    );
+    checks.below_one("projector.dropout", recipe.projector.dropout);
+    checks.at_least_one("llm.max_length", recipe.llm.max_length as u64);
+    for (key, [least, most]) in
+        [("mixed.speech_words", mixed.speech_words), ("mixed.text_words", mixed.text_words)]
+    {
+        let got = format!("[{least}, {most}]");
+        checks.require(key, 1 <= least && least <= most, got, "fewest and most, from 1 on");
+    }
+    for task in &instruct.tasks {
+        if let Err(error) = task.parse::<SpokenTask>() {
+            let message = format!("instruct.tasks: {error}");
+            checks.broken.push(Violation { key: "instruct.tasks", message });
+        }
+    }
+    if let Err(error) = language(&instruct.source) {
+        let message = format!("instruct.source: {error}");
+        checks.broken.push(Violation { key: "instruct.source", message });
+    }
+    for &share in &instruct.fractions {
+        let holds = share > 0.0 && share <= 1.0;
+        checks.require("instruct.fractions", holds, share, "more than 0 and at most 1");
+    }
+    checks.positive("instruct.lr", instruct.lr);
+    checks.at_least_one("instruct.batch_items", instruct.batch_items as u64);
+    checks.require(
+        "instruct.warmup_steps",
+        instruct.warmup_steps <= instruct.steps,
+        instruct.warmup_steps,
+        &format!("at most instruct.steps = {}", instruct.steps),
+    );
+    for (key, prompts) in [
+        ("instruct.asr_prompts", &instruct.asr_prompts),
+        ("instruct.st_prompts", &instruct.st_prompts),
+        ("instruct.sqa_prompts", &instruct.sqa_prompts),
+    ] {
+        checks.require(key, !prompts.is_empty(), "[]", "at least one prompt");
+    }
+    for (key, [low, high]) in [
+        ("instruct.wer_bounds", instruct.wer_bounds),
+        ("instruct.chrf_bounds", instruct.chrf_bounds),
+        ("instruct.f1_bounds", instruct.f1_bounds),
+    ] {
+        let got = format!("[{low}, {high}]");
+        checks.require(key, low != high, got, "two different scores");
+    }
 }

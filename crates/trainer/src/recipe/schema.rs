@@ -16,6 +16,7 @@ mod loss;
 mod model;
 mod optim;
 mod run;
+mod speech_llm;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub use self::loss::{Crd, Loss, Objective};
 pub use self::model::{Model, Pool, Teacher, TeacherLayer};
 pub use self::optim::{Optim, Schedule, ScheduleKind};
 pub use self::run::{Checkpoint, Eval, Output, Precision, Train, Weights};
+pub use self::speech_llm::{
+    Direction, Encoder, Instruct, Llm, Mixed, Pretrain, Projector, ProjectorKind, ShiftPer,
+};
 
 /// A resolved recipe: everything that decides what a run computes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +71,18 @@ pub struct Recipe {
     pub lm: Lm,
     /// An adapter beside frozen weights.
     pub lora: Lora,
+    /// The speech encoder of `speech-llm`.
+    pub encoder: Encoder,
+    /// What maps its states to vectors of the language model.
+    pub projector: Projector,
+    /// The language model.
+    pub llm: Llm,
+    /// What the projector learns first.
+    pub pretrain: Pretrain,
+    /// Sequences of speech and text in turn.
+    pub mixed: Mixed,
+    /// Fine-tuning on spoken tasks.
+    pub instruct: Instruct,
     /// Where a run is written.
     pub output: Output,
 }
@@ -91,6 +107,12 @@ impl Default for Recipe {
             finetune: Finetune::default(),
             lm: Lm::default(),
             lora: Lora::default(),
+            encoder: Encoder::default(),
+            projector: Projector::default(),
+            llm: Llm::default(),
+            pretrain: Pretrain::default(),
+            mixed: Mixed::default(),
+            instruct: Instruct::default(),
             output: Output::default(),
         }
     }
@@ -109,6 +131,9 @@ choice! {
         Ctc = "ctc",
         /// A LLaMA language model on documents made of manifest lines.
         Lm = "lm",
+        /// Speech for a frozen LLaMA: a projector pretrained by contrast and fine-tuned on spoken
+        /// tasks, arXiv 2412.15712.
+        SpeechLlm = "speech-llm",
     }
 }
 
@@ -122,6 +147,9 @@ pub fn choices(key: &str) -> Option<&'static [&'static str]> {
         "schedule.kind" => Some(ScheduleKind::NAMES),
         "train.precision" => Some(Precision::NAMES),
         "finetune.kind" => Some(FinetuneKind::NAMES),
+        "projector.kind" => Some(ProjectorKind::NAMES),
+        "pretrain.direction" => Some(Direction::NAMES),
+        "pretrain.shift_per" => Some(ShiftPer::NAMES),
         _ => None,
     }
 }

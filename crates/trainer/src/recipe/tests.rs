@@ -133,14 +133,39 @@ fn values_out_of_range_are_refused_where_they_were_written() {
         (
             "[lora]\nr = 8",
             vec!["task=lm", "lm.templates=['{text}']"],
-            "r.toml:2: lora.r is 8, expected 0 but for the task lm with a model.dir, beside whose \
-             weights an adapter is trained",
+            "r.toml:2: lora.r is 8, expected 0 but for speech-llm, and for lm with a model.dir, beside \
+             whose weights an adapter is trained",
         ),
         (
             "[lora]\nr = 8\ntarget_modules = []",
             vec!["task=lm", "lm.templates=['{text}']", "model.dir=base"],
             "r.toml:3: lora.target_modules is [], expected names of linear layers (hint: \
              [\"q_proj\", \"v_proj\"])",
+        ),
+        (
+            "[instruct]\ntasks = [\"asr\", \"st\"]",
+            vec![],
+            "r.toml:2: instruct.tasks: `st`, expected `asr`, `st-XX` or `sqa`",
+        ),
+        (
+            "",
+            vec!["instruct.fractions=[0]"],
+            "--set: instruct.fractions is 0, expected more than 0 and at most 1",
+        ),
+        (
+            "",
+            vec!["encoder.layer=mid"],
+            "--set: encoder.layer: `mid`, expected `last`, `weighted` or the index of a state",
+        ),
+        (
+            "",
+            vec!["mixed.text_words=[5,4]"],
+            "--set: mixed.text_words is [5, 4], expected fewest and most, from 1 on",
+        ),
+        (
+            "",
+            vec!["pretrain.objective=mixed-nwp", "pretrain.cached_items=4"],
+            "--set: pretrain.cached_items is 4, expected 0 for mixed sequences, which are made at once",
         ),
         (
             "",

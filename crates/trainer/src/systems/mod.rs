@@ -6,6 +6,7 @@ mod finetune_text;
 mod language_model;
 mod present;
 mod speakers;
+mod speech_llm;
 mod teach_whisper;
 mod trained;
 
@@ -64,6 +65,7 @@ impl Experiment<'_> {
             Task::FinetuneText => finetune_text::run(self),
             Task::Ctc => ctc::run(self),
             Task::Lm => language_model::run(self),
+            Task::SpeechLlm => speech_llm::run(self),
         };
         match ending {
             Err(error) if error.is::<Stopped>() => Ok(Ending::Stopped),
@@ -103,6 +105,7 @@ pub fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
         Task::FinetuneText => finetune_text::evaluate(run, recipe),
         Task::Ctc => ctc::evaluate(run, recipe),
         Task::Lm => language_model::evaluate(run, recipe),
+        Task::SpeechLlm => speech_llm::evaluate(run, recipe),
     }
 }
 

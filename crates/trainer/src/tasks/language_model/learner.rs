@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::ensure;
 use model_zoo::llama::{Llama, LlamaConfig};
-use model_zoo::lora::{LoraAdapter, LoraConfig};
-use model_zoo::{Builder, LoadOptions, Parameters, WeightForm};
+use model_zoo::lora::LoraAdapter;
+use model_zoo::{Builder, LoadOptions, Parameters};
 use tensor_core::{DType, Device, Tensor};
 
 use crate::dataset::export_dtype;
+use crate::model_folder::open_llama_beside;
 use crate::recipe::{Recipe, resolve_path};
 
 /// Name of the buffer that says which weights an adapter was trained beside.
@@ -30,18 +31,7 @@ impl Learner {
         } else if lora.r == 0 {
             (Llama::open(&resolve_path(dir), LoadOptions::default())?, None)
         } else {
-            let config = LoraConfig {
-                base_model_name_or_path: Some(dir.clone()),
-                target_modules: lora.target_modules.clone(),
-                r: lora.r,
-                lora_alpha: lora.lora_alpha,
-                lora_dropout: lora.lora_dropout,
-                ..LoraConfig::default()
-            };
-            let weights = WeightForm::AsStored;
-            let options = LoadOptions { weights, seed: recipe.seed, ..LoadOptions::default() };
-            let (model, adapter) = Llama::open_with_lora(&resolve_path(dir), options, &config)?;
-            (model, Some(adapter))
+            open_llama_beside(dir, lora, recipe.seed)?
         };
         model.set_gradient_checkpointing(recipe.train.grad_checkpoint);
         Ok(Self { model, adapter })

@@ -13,6 +13,7 @@ use crate::dataset::cache_dir;
 use crate::feature_cache::{FeatureCache, Key};
 use crate::host::Host;
 use crate::manifest::Utterance;
+use crate::model_folder::content_hash;
 use crate::recipe::{Pool, Teacher, TeacherLayer, resolve_path};
 
 /// Samples of audio behind one encoder state: two hops of the front end.
@@ -96,30 +97,13 @@ impl TeacherVectors {
     }
 }
 
-/// Everything about the teacher that decides a vector: settings and weights, in shards or whole.
+/// Everything about the teacher that decides a vector.
 fn fingerprint(dir: &Path, teacher: &Teacher) -> anyhow::Result<String> {
-    let entries = std::fs::read_dir(dir)
-        .with_context(|| format!("{}: cannot list the teacher", dir.display()))?;
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let decides = ["config.json", "preprocessor_config.json"].contains(&name.as_str())
-            || name.ends_with(".safetensors");
-        names.extend(decides.then_some(name));
-    }
-    names.sort_unstable();
-    let mut hasher = blake3::Hasher::new();
-    for name in names {
-        let path = dir.join(name);
-        std::fs::File::open(&path)
-            .and_then(|file| hasher.update_reader(file).map(|_| ()))
-            .with_context(|| format!("{}: cannot read", path.display()))?;
-    }
     let layer = match teacher.layer {
         TeacherLayer::Last => "last".to_string(),
         TeacherLayer::Index(index) => index.to_string(),
     };
-    Ok(format!("v2 {} {layer} {}", hasher.finalize().to_hex(), teacher.pool))
+    Ok(format!("v2 {} {layer} {}", content_hash(dir)?, teacher.pool))
 }
 
 struct Runner {
@@ -179,28 +163,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fingerprint_sees_every_shard_and_setting() {
+    fn the_fingerprint_sees_layer_and_pooling() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path();
-        for name in ["config.json", "a.safetensors", "b.safetensors", "README.md"] {
-            std::fs::write(dir.join(name), name).unwrap();
-        }
+        std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         let teacher = crate::recipe::Recipe::default().teacher;
-        let first = fingerprint(dir, &teacher).unwrap();
-        std::fs::write(dir.join("README.md"), "other").unwrap();
-        assert_eq!(fingerprint(dir, &teacher).unwrap(), first);
-
-        let mut seen = vec![first];
-        let mut see = |print: String| {
-            assert!(!seen.contains(&print));
-            seen.push(print);
-        };
-        for name in ["config.json", "a.safetensors", "b.safetensors"] {
-            std::fs::write(dir.join(name), "other").unwrap();
-            see(fingerprint(dir, &teacher).unwrap());
-        }
         let layer = TeacherLayer::Index(1);
-        see(fingerprint(dir, &Teacher { layer, ..teacher.clone() }).unwrap());
-        see(fingerprint(dir, &Teacher { pool: Pool::All, ..teacher }).unwrap());
+        let prints = [
+            teacher.clone(),
+            Teacher { layer, ..teacher.clone() },
+            Teacher { pool: Pool::All, ..teacher },
+        ]
+        .map(|teacher| fingerprint(folder.path(), &teacher).unwrap());
+        assert!(prints[0] != prints[1] && prints[0] != prints[2]);
     }
 }

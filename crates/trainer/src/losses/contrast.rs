@@ -3,10 +3,10 @@
 //! Texts are constants: their states do not depend on what is trained. Both functions return the sum
 //! over layers and items of InfoNCE, arXiv 2412.15712 (eq. 1), and differ in what is compared.
 
-use align_kernels::Ragged;
-use align_kernels::info_nce::{self, Layer, info_nce_layers};
-use align_kernels::sinkhorn::Weights;
-use align_kernels::wasserstein_info_nce::{contr_wasser, wasserstein_info_nce};
+use align_kernels::info_nce::{self, info_nce_layers};
+use align_kernels::sinkhorn::{self, Weights};
+use align_kernels::wasserstein_info_nce::{Layer, contr_wasser, wasserstein_info_nce_layers};
+use align_kernels::{GradientSides, Ragged};
 use ndarray::Array2;
 use tensor_core::{DType, Device, Result, Tensor};
 
@@ -60,12 +60,12 @@ pub fn contrast_cosine(
 ) -> Result<Tensor> {
     let (texts, own) = (matrices("text", text)?, matrices("speech", speech)?);
     let contrast = options.of_kernel()?;
-    let layers: Vec<Layer<'_>> = texts
+    let layers: Vec<info_nce::Layer<'_>> = texts
         .iter()
         .zip(&own)
         .map(|(text, speech)| {
             let (x, y) = options.ordered(text.view().into(), speech.view().into());
-            Layer { x, y, temperature: contrast.temperature, weight: 1.0 }
+            info_nce::Layer { x, y, temperature: contrast.temperature, weight: 1.0 }
         })
         .collect();
     let found = info_nce_layers(&layers, &contrast).map_err(of_kernel)?;
@@ -97,23 +97,30 @@ pub fn contrast_wasserstein(
     blur: f64,
     options: &ContrastOptions<'_>,
 ) -> Result<Tensor> {
-    let (transport, contrast) = (contr_wasser(blur), options.of_kernel()?);
-    let mut value = 0.0;
-    let mut slopes = Vec::with_capacity(speech.len());
-    for (text, speech) in text.iter().zip(speech) {
-        let (texts, own) = (matrix(OP, "text", &text.rows)?, matrix(OP, "speech", &speech.rows)?);
-        let texts = Ragged::new(texts.view().into(), &text.offsets).map_err(of_kernel)?;
-        let own = Ragged::new(own.view().into(), &speech.offsets).map_err(of_kernel)?;
-        let (x, y) = options.ordered(&texts, &own);
-        let found = wasserstein_info_nce(x, y, Weights::default(), &transport, &contrast)
-            .map_err(of_kernel)?;
-        let (_, of_speech) = options.ordered(found.gradients.x, found.gradients.y);
-        value += found.value;
-        slopes.push((of_speech, found.grad_temperature));
-    }
+    let contrast = options.of_kernel()?;
+    let (_, gradients) = options.ordered(GradientSides::X, GradientSides::Y);
+    let transport = sinkhorn::Options { gradients, ..contr_wasser(blur) };
+    let rows = |name, side: &[Clouds]| {
+        side.iter().map(|layer| matrix(OP, name, &layer.rows)).collect::<Result<Vec<_>>>()
+    };
+    let (texts, own) = (rows("text", text)?, rows("speech", speech)?);
+    let layers = (texts.iter().zip(text).zip(own.iter().zip(speech)))
+        .map(|((texts, text), (own, speech))| {
+            let texts = Ragged::new(texts.view().into(), &text.offsets).map_err(of_kernel)?;
+            let own = Ragged::new(own.view().into(), &speech.offsets).map_err(of_kernel)?;
+            let (x, y) = options.ordered(texts, own);
+            let (weights, temperature) = (Weights::default(), contrast.temperature);
+            Ok(Layer { x, y, weights, temperature, weight: 1.0 })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let found = wasserstein_info_nce_layers(&layers, &transport, &contrast).map_err(of_kernel)?;
+    let slopes = found.layers.into_iter().map(|layer| {
+        let (_, of_speech) = options.ordered(layer.gradients.x, layer.gradients.y);
+        (of_speech, layer.grad_temperature)
+    });
     let items = text.first().map_or(0, |text| text.offsets.len() - 1);
     let rows: Vec<Tensor> = speech.iter().map(|speech| speech.rows.clone()).collect();
-    summed(&rows, options, items, value, slopes)
+    summed(&rows, options, items, found.value, slopes.collect())
 }
 
 const OP: &str = "contrast";

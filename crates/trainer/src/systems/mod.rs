@@ -124,7 +124,7 @@ pub fn align(model: &Path, spec: &str) -> anyhow::Result<Vec<(Utterance, Option<
         match recipe.task {
             Task::Asr => return asr::align(model, &recipe, spec),
             Task::Ctc => dir.push("model"),
-            Task::TeachWhisper | Task::FinetuneText | Task::Lm => bail!(
+            Task::TeachWhisper | Task::FinetuneText | Task::Lm | Task::SpeechLlm => bail!(
                 "{}: a run of the task {}, expected asr or ctc",
                 model.display(),
                 recipe.task.name()

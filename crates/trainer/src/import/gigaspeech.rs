@@ -23,9 +23,9 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::ImportOptions;
 use super::line::Line;
 use super::output::Output;
+use super::{ImportOptions, text};
 
 /// Name of the file in the corpus's folder.
 const FILE: &str = "GigaSpeech.json";
@@ -78,17 +78,7 @@ pub(super) fn import(
     match (failure, read) {
         (Some(error), _) => Err(error),
         (None, Ok(())) => Ok(()),
-        (None, Err(error)) => {
-            let detail = error.to_string();
-            let detail = detail.split(" at line ").next().unwrap_or_default();
-            anyhow::bail!(
-                "{}:{}: not as GigaSpeech has it: {detail} at column {} (hint: is the download \
-                 complete)",
-                path.display(),
-                error.line(),
-                error.column()
-            )
-        }
+        (None, Err(error)) => Err(text::json_error(&path, &error, "GigaSpeech")),
     }
 }
 

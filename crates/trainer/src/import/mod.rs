@@ -8,6 +8,7 @@
 //! lies in parquet files or shards is unpacked beside the manifest. Every reader streams: a line
 //! is written as soon as it is known. What is written has its name only when all of it is there.
 
+mod folder;
 mod gigaspeech;
 mod line;
 mod must_c;

@@ -9,13 +9,14 @@
 //! wins. Shards may also hold sound alone beside a manifest of all of them, whose `audio_filepath`
 //! names the entry, as NeMo's tarred data sets do.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, Value};
 
+use super::folder::parts;
 use super::line::Line;
 use super::output::Output;
 use super::shard_manifest::ShardManifest;
@@ -28,31 +29,13 @@ pub(super) fn import(
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
     let mut told = options.manifest.as_deref().map(ShardManifest::read).transpose()?;
-    for shard in shards(source)? {
+    for shard in parts(source, &[".tar", ".tar.gz", ".tgz"])? {
         read_shard(&shard, options, told.as_mut(), output)?;
     }
     if let Some(told) = told {
         (0..told.n_left()).for_each(|_| output.leave_out("no sound in these shards"));
     }
     Ok(())
-}
-
-fn shards(source: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !source.is_dir() {
-        return Ok(vec![source.to_path_buf()]);
-    }
-    let entries = fs::read_dir(source)
-        .with_context(|| format!("{}: cannot read folder", source.display()))?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found: Vec<PathBuf> = paths
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            [".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
-        })
-        .collect();
-    found.sort();
-    ensure!(!found.is_empty(), "{}: no .tar or .tar.gz there, expected some", source.display());
-    Ok(found)
 }
 
 /// Entries of one key.

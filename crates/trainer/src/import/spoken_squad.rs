@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::line::Line;
 use super::output::Output;
-use super::{ImportOptions, sound};
+use super::{ImportOptions, sound, text};
 
 #[derive(Deserialize)]
 struct Squad {
@@ -107,17 +107,8 @@ pub(super) fn import(
 }
 
 fn read(source: &Path) -> anyhow::Result<Squad> {
-    let text = super::text::read(source)?;
-    serde_json::from_str(&text).map_err(|error| {
-        let detail = error.to_string();
-        let detail = detail.split(" at line ").next().unwrap_or_default().to_owned();
-        anyhow::anyhow!(
-            "{}:{}: not as SQuAD v1.1 has it: {detail} at column {}",
-            source.display(),
-            error.line(),
-            error.column()
-        )
-    })
+    let read = serde_json::from_str(&text::read(source)?);
+    read.map_err(|error| text::json_error(source, &error, "SQuAD v1.1"))
 }
 
 /// A line for each question of a paragraph, without its sound.

@@ -22,3 +22,14 @@ pub(super) fn read(path: &Path) -> anyhow::Result<String> {
         None => text,
     })
 }
+
+/// The error of JSON that is not as `corpus` has it.
+pub(super) fn json_error(path: &Path, error: &serde_json::Error, corpus: &str) -> anyhow::Error {
+    let detail = error.to_string();
+    let detail = detail.split(" at line ").next().unwrap_or_default();
+    let (place, line, column) = (path.display(), error.line(), error.column());
+    anyhow::anyhow!(
+        "{place}:{line}: not as {corpus} has it: {detail} at column {column} (hint: is the download \
+         complete)"
+    )
+}

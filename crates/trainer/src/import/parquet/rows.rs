@@ -1,7 +1,7 @@
 //! Rows of parquet files, one at a time.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 use serde_json::Value;
+
+use crate::import::folder::parts;
 
 /// Rows decoded at once: sound makes them large.
 const BATCH: usize = 8;
@@ -172,15 +174,5 @@ fn message(error: &ParquetError) -> String {
 
 /// The parquet files of a folder by name, or the file itself.
 pub(super) fn tables(source: &Path) -> anyhow::Result<Vec<Table>> {
-    if !source.is_dir() {
-        return Ok(vec![Table::open(source)?]);
-    }
-    let entries = fs::read_dir(source)
-        .with_context(|| format!("{}: cannot read folder", source.display()))?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|ending| ending == "parquet")).collect();
-    found.sort();
-    ensure!(!found.is_empty(), "{}: no .parquet there, expected some", source.display());
-    found.iter().map(|path| Table::open(path)).collect()
+    parts(source, &[".parquet"])?.iter().map(|path| Table::open(path)).collect()
 }

@@ -12,7 +12,7 @@ use super::model::SpeechLlm;
 use super::question::{Question, questions};
 use super::states::Heard;
 use crate::batching::{BatchOptions, BatchPlan, Length, Oversize};
-use crate::dataset::training_utterances;
+use crate::dataset::{plan_batches, training_utterances};
 use crate::manifest::{Utterance, read_all};
 use crate::recipe::{Recipe, SpokenTask};
 use crate::tasks::{BatchSource, LossPart, Scores, Task};
@@ -161,7 +161,8 @@ impl InstructTask {
             bucket_count: recipe.batch.bucket_count,
             oversize: Oversize::Alone,
         };
-        let plan = BatchPlan::new(lengths.collect(), options, recipe.seed)?;
+        let asked = train.questions.iter().map(|question| &train.heard.utterances[question.item]);
+        let plan = plan_batches(recipe, asked, lengths.collect(), options)?;
         let parameters = model.parameters()?;
         let source = InstructSource { train, model: model.clone(), recipe: recipe.clone() };
         Ok(Self { model, parameters, source: Arc::new(source), plan: Arc::new(plan), dev })

@@ -12,7 +12,7 @@ use super::conversation::Conversation;
 use super::data::{Clips, MixedBatch, Piece, Transcribed, drawn_prompt, shifts};
 use super::model::SpeechLlm;
 use crate::batching::BatchPlan;
-use crate::dataset::{batch_options, training_utterances};
+use crate::dataset::{batch_options, plan_batches, training_utterances};
 use crate::manifest::read_all;
 use crate::recipe::{PretrainObjective, Recipe};
 use crate::tasks::{BatchSource, LossPart, Scores, Task};
@@ -144,7 +144,8 @@ impl PretrainTask {
         }
         let train = Transcribed::new(training_utterances(recipe)?, recipe, &model, objective)?;
         let dev = Transcribed::new(read_all(&recipe.data.dev)?, recipe, &model, objective)?;
-        let plan = BatchPlan::new(train.lengths(), batch_options(recipe), recipe.seed)?;
+        let options = batch_options(recipe);
+        let plan = plan_batches(recipe, train.heard.utterances.iter(), train.lengths(), options)?;
         let source =
             PretrainSource { train, model: model.clone(), objective, recipe: recipe.clone() };
         let (source, plan) = (Arc::new(source), Arc::new(plan));

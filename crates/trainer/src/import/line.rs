@@ -15,6 +15,7 @@ pub(super) struct Line {
     pub(super) audio: PathBuf,
     pub(super) offset_s: Option<f64>,
     pub(super) duration_s: Option<f64>,
+    /// Transcript; a corpus without one leaves it empty, and the line has none.
     pub(super) text: String,
     /// Further fields, in the order they are written.
     pub(super) fields: Map<String, Value>,
@@ -41,7 +42,9 @@ impl Line {
                 map.insert(name.into(), seconds.into());
             }
         }
-        map.insert("text".into(), self.text.as_str().into());
+        if !self.text.is_empty() {
+            map.insert("text".into(), self.text.as_str().into());
+        }
         map.extend(self.fields.clone());
         Value::Object(map)
     }

@@ -33,10 +33,10 @@ fn sentences_are_joined_and_equal_questions_share_a_line() {
     assert_eq!(summary.to_string(), "3 utterances, 0.00 h, left out: 1 (no answer)");
     let audio = world.path("wav/0_1.wav");
     assert_eq!(world.lines("squad/manifest.jsonl"), [
-        r#"{"id":"q1","audio":"audio/0_0.wav","duration":1.5,"text":"rome was not built in a day","question":"What was not built?","answer":"rome","answers":["rome","Rome"],"paragraph":"0_0","title":"Rome"}"#.to_owned(),
-        r#"{"id":"q2","audio":"audio/0_0.wav","duration":1.5,"text":"rome was not built in a day","question":"In what?","answer":"a day","answers":["a day"],"paragraph":"0_0","title":"Rome"}"#.to_owned(),
+        r#"{"id":"q1","audio":"audio/0_0.wav","duration":1.5,"question":"What was not built?","answer":"rome","answers":["rome","Rome"],"context":"rome was not built in a day","paragraph":"0_0","title":"Rome"}"#.to_owned(),
+        r#"{"id":"q2","audio":"audio/0_0.wav","duration":1.5,"question":"In what?","answer":"a day","answers":["a day"],"context":"rome was not built in a day","paragraph":"0_0","title":"Rome"}"#.to_owned(),
         format!(
-            r#"{{"id":"5","audio":"{}","duration":0.25,"text":"cats","question":"What?","answer":"cats","answers":["cats"],"paragraph":"0_1","title":"Rome"}}"#,
+            r#"{{"id":"5","audio":"{}","duration":0.25,"question":"What?","answer":"cats","answers":["cats"],"context":"cats","paragraph":"0_1","title":"Rome"}}"#,
             audio.display()
         ),
     ]);

@@ -23,6 +23,8 @@ mod pretrain;
 mod question;
 mod score;
 mod states;
+#[cfg(test)]
+mod tests;
 
 pub use self::instruct::InstructTask;
 pub use self::model::SpeechLlm;

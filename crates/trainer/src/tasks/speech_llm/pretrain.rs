@@ -19,12 +19,12 @@ use crate::tasks::{BatchSource, LossPart, Scores, Task};
 
 /// One forward pass of pretraining.
 pub struct PretrainBatch {
-    clips: Option<Clips>,
-    texts: Vec<Vec<u32>>,
-    conversations: Vec<Conversation>,
-    mixed: Option<MixedBatch>,
-    shifts: Vec<usize>,
-    seconds: f64,
+    pub(super) clips: Option<Clips>,
+    pub(super) texts: Vec<Vec<u32>>,
+    pub(super) conversations: Vec<Conversation>,
+    pub(super) mixed: Option<MixedBatch>,
+    pub(super) shifts: Vec<usize>,
+    pub(super) seconds: f64,
 }
 
 /// Worker-side half of [`PretrainTask`].
@@ -117,7 +117,7 @@ impl MixedBatch {
 
 /// Trains the projector of a [`SpeechLlm`] on transcribed recordings.
 pub struct PretrainTask {
-    model: Arc<SpeechLlm>,
+    pub(super) model: Arc<SpeechLlm>,
     contraster: Option<Contraster>,
     parameters: Parameters,
     source: Arc<PretrainSource>,
@@ -223,7 +223,11 @@ impl PretrainTask {
     }
 
     /// Sequences of speech and text with all tokens of text, and the end, as labels.
-    fn mixed_sequences(&self, ctx: &Context, mixed: &MixedBatch) -> anyhow::Result<Vec<Sequence>> {
+    pub(super) fn mixed_sequences(
+        &self,
+        ctx: &Context,
+        mixed: &MixedBatch,
+    ) -> anyhow::Result<Vec<Sequence>> {
         let (model, chat) = (&self.model, &self.model.chat);
         let (frames, lengths) = mixed.clips.frames(ctx, &model.states)?;
         let speech = match lengths.is_empty() {

@@ -45,6 +45,13 @@ const TRAINER: &[Command] = &[
         run: |args| trainer::run("train", args),
     },
     Command {
+        name: "sweep",
+        usage: "RECIPE [OPTIONS]",
+        about: "a recipe under several objectives and seeds, and their table",
+        options: "",
+        run: |args| trainer::run("sweep", args),
+    },
+    Command {
         name: "eval",
         usage: "RUN",
         about: "score the model of a run folder again",
@@ -78,6 +85,13 @@ const TRAINER: &[Command] = &[
         about: "turn a corpus into a manifest; check, summarise or align one, train a tokenizer on it",
         options: "",
         run: |args| trainer::run("data", args),
+    },
+    Command {
+        name: "inspect",
+        usage: "plan|layers --run RUN ...",
+        about: "draw the transport plan of an utterance, or contrasts by layer",
+        options: "",
+        run: |args| trainer::run("inspect", args),
     },
     Command {
         name: "recipe",

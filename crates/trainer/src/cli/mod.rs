@@ -5,7 +5,9 @@ mod data;
 mod encode;
 mod eval;
 mod generate;
+mod inspect;
 mod recipe;
+mod sweep;
 mod train;
 mod transcribe;
 mod weights;
@@ -29,6 +31,8 @@ struct Cli {
 enum Command {
     /// Train by a recipe; without one, the bundled demonstration.
     Train(train::TrainArgs),
+    /// Run a recipe under the objectives and seeds of its `[sweep]`, and compare them.
+    Sweep(sweep::SweepArgs),
     /// Score the models of a run folder again.
     Eval(eval::EvalArgs),
     /// Write features and hidden states of any model folder.
@@ -40,6 +44,9 @@ enum Command {
     /// Import, check, describe, align or tokenise manifests.
     #[command(subcommand)]
     Data(Box<data::DataCommand>),
+    /// Draw what a run of the task speech-llm compares.
+    #[command(subcommand)]
+    Inspect(inspect::InspectCommand),
     /// List or copy shipped recipes.
     #[command(subcommand)]
     Recipe(recipe::RecipeCommand),
@@ -50,11 +57,13 @@ pub fn main() -> ExitCode {
     tensor_core::keep_freed_memory();
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Encode(args) => encode::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Transcribe(args) => transcribe::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => args.run(&mut std::io::stdout()).map(|()| ExitCode::SUCCESS),
+        Command::Inspect(args) => inspect::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Recipe(args) => args.run(&mut std::io::stdout()).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -36,7 +36,7 @@ pub use self::overrides::Origin;
 pub use self::schema::{
     Augment, Batch, Checkpoint, Crd, Data, Direction, Encoder, Eval, Finetune, FinetuneKind,
     Instruct, Llm, Lora, Loss, Mixed, Model, Objective, Optim, Output, Pool, Precision, Pretrain,
-    Projector, ProjectorKind, Recipe, Schedule, ScheduleKind, ShiftPer, Task, Teacher,
+    Projector, ProjectorKind, Recipe, Schedule, ScheduleKind, ShiftPer, Sweep, Task, Teacher,
     TeacherLayer, Train, Weights,
 };
 pub use self::spoken_task::{SpokenTask, language};

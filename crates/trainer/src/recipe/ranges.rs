@@ -222,6 +222,12 @@ fn check_speech_llm(recipe: &Recipe, checks: &mut Checks) {
         let message = format!("pretrain.objective: {error}");
         checks.broken.push(Violation { key: "pretrain.objective", message });
     }
+    for objective in &recipe.sweep.objectives {
+        if let Err(error) = objective.parse::<PretrainObjective>() {
+            let message = format!("sweep.objectives: {error}");
+            checks.broken.push(Violation { key: "sweep.objectives", message });
+        }
+    }
     if let Err(error) = EncoderLayer::parse(&recipe.encoder.layer) {
         let message = format!("encoder.layer: {error}");
         checks.broken.push(Violation { key: "encoder.layer", message });

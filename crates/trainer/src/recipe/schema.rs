@@ -17,6 +17,7 @@ mod model;
 mod optim;
 mod run;
 mod speech_llm;
+mod sweep;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ pub use self::run::{Checkpoint, Eval, Output, Precision, Train, Weights};
 pub use self::speech_llm::{
     Direction, Encoder, Instruct, Llm, Mixed, Pretrain, Projector, ProjectorKind, ShiftPer,
 };
+pub use self::sweep::Sweep;
 
 /// A resolved recipe: everything that decides what a run computes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +85,8 @@ pub struct Recipe {
     pub mixed: Mixed,
     /// Fine-tuning on spoken tasks.
     pub instruct: Instruct,
+    /// Runs that are compared.
+    pub sweep: Sweep,
     /// Where a run is written.
     pub output: Output,
 }
@@ -113,6 +117,7 @@ impl Default for Recipe {
             pretrain: Pretrain::default(),
             mixed: Mixed::default(),
             instruct: Instruct::default(),
+            sweep: Sweep::default(),
             output: Output::default(),
         }
     }

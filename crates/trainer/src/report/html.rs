@@ -120,11 +120,14 @@ fn table(out: &mut String, table: &Table) {
     out.push_str("</tbody>\n</table>\n</div>\n");
 }
 
-/// A number, with a sign or a percent sign allowed; a dash stands for none.
+/// A number, with a sign, a spread or a percent sign allowed; a dash stands for none.
 fn is_number(cell: &str) -> bool {
     let cell = cell.trim();
     let bare = cell.trim_end_matches(|c: char| c == '%' || c.is_whitespace());
-    matches!(cell, "-" | "–") || bare.replace(['±', '−'], "-").parse::<f64>().is_ok()
+    let number = |text: &str| text.trim().replace(['±', '−'], "-").parse::<f64>().is_ok();
+    let spread = bare.split_once(" ± ");
+    matches!(cell, "-" | "–")
+        || spread.map_or_else(|| number(bare), |(mean, spread)| number(mean) && number(spread))
 }
 
 /// One class a colour: sets the colour that lines, dots and legend marks take.

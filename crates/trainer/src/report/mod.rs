@@ -5,6 +5,7 @@
 
 mod axis;
 mod escape;
+mod heatmap;
 mod html;
 mod svg;
 
@@ -13,6 +14,7 @@ mod tests;
 
 use std::path::Path;
 
+pub use self::heatmap::Heatmap;
 use crate::atomic;
 
 /// Everything a report shows, top to bottom.

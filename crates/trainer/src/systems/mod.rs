@@ -3,10 +3,12 @@
 mod asr;
 mod ctc;
 mod finetune_text;
+mod inspect;
 mod language_model;
 mod present;
 mod speakers;
 mod speech_llm;
+mod sweep;
 mod teach_whisper;
 mod trained;
 
@@ -16,7 +18,9 @@ use anyhow::{Context as _, bail, ensure};
 use model_zoo::Parameters;
 use serde_json::{Map, Value, json};
 
+pub use self::inspect::{Stage, inspect_layers, inspect_plan};
 pub(crate) use self::present::write_transcripts;
+pub use self::sweep::Sweep;
 use crate::alignment::Aligner;
 use crate::host::{Host, Stopped};
 use crate::log::ProgressMode;

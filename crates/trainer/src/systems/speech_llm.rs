@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 use serde_json::{Map, Value, json};
 
-use super::{Ending, Experiment, outcome_json, present, restore, tenths};
+use super::{Ending, Experiment, Stage, outcome_json, present, restore, tenths};
 use crate::recipe::{PretrainObjective, Recipe};
 use crate::report::{Report, Table};
 use crate::tasks::Task;
@@ -157,6 +157,22 @@ pub(super) fn evaluate(run: &Path, recipe: &Recipe) -> anyhow::Result<Value> {
     Ok(Value::Object(all))
 }
 
+/// Sets the weights that a run had at a stage.
+pub(super) fn load_stage(
+    run: &Path,
+    recipe: &Recipe,
+    model: &SpeechLlm,
+    stage: Stage,
+) -> anyhow::Result<()> {
+    let parameters = model.parameters()?;
+    match stage {
+        Stage::Pretrained => Ok(parameters.load(&run.join(START))?),
+        Stage::Finetuned(percent) => {
+            restore(&share_dir(run, percent / 100.0), &of_instruct(recipe), &parameters)
+        }
+    }
+}
+
 /// Columns of the paper's table: heading and pointer below the scores of a share.
 const COLUMNS: [(&str, &str); 9] = [
     ("WER", "/asr/wer_utterance_mean"),
@@ -223,18 +239,18 @@ fn report(experiment: &Experiment<'_>, summary: &Value, seconds: f64) -> anyhow:
         folders.iter().map(|(label, dir)| (label.as_str(), dir.as_path())).collect();
     let pretrain = dir.join("pretrain");
     let parts = ["loss.contrast", "loss.asr", "loss.nwp"];
-    let shuffled = ["shuffled.contrast", "shuffled.asr", "shuffled.nwp"];
-    Ok(Report {
+    let probes = ["probe.contrast", "shuffled.contrast", "probe.asr", "shuffled.asr"];
+    let mut report = Report {
         title: recipe.run_name(&resolved.path),
-        subtitle: format!("speech for a language model, pretrained by {}", summary["objective"]),
+        subtitle: format!("speech for a language model, pretrained by {}", objective(summary)),
         facts: vec![
-            ("objective".into(), present::cell(summary.get("objective"))),
+            ("objective".into(), objective(summary)),
             ("trained parameters".into(), summary["parameters"].to_string()),
             ("training time".into(), present::minutes(seconds)),
         ],
         curves: vec![
             present::curve(&pretrain, "Pretraining, parts of the loss", &parts, false)?,
-            present::curve(&pretrain, "The same with texts of others", &shuffled, false)?,
+            present::curve(&pretrain, "Teacher-shuffle probe: texts of others", &probes, false)?,
             present::curve(&pretrain, "Pretraining, loss on dev", &["dev.loss"], false)?,
             present::curve_of_runs(&folders, "Fine-tuning, loss of answers", &["loss"], true)?,
             present::curve_of_runs(&folders, "Fine-tuning, loss on dev", &["dev.loss"], false)?,
@@ -246,5 +262,12 @@ fn report(experiment: &Experiment<'_>, summary: &Value, seconds: f64) -> anyhow:
                 .into(),
         ],
         config_toml: resolved.text.clone(),
-    })
+    };
+    // Which parts there are, the objective says.
+    report.curves.retain(|curve| !curve.series.is_empty());
+    Ok(report)
+}
+
+fn objective(summary: &Value) -> String {
+    present::cell(summary.get("objective"))
 }

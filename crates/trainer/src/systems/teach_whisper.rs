@@ -166,6 +166,12 @@ fn report(
             plot("MLM loss on dev", "dev.mlm_loss", false)?,
             plot("Distillation loss on dev", "dev.kd_loss", true)?,
             plot("Text-to-audio R@1 on dev", "dev.retrieval_r1", false)?,
+            present::curve_of_runs(
+                &paths,
+                "Teacher-shuffle probe: distillation loss with vectors of others",
+                &["probe.kd", "shuffled.kd"],
+                true,
+            )?,
         ],
         tables: vec![comparison(summary, runs)],
         notes: notes(runs.len() > 1),

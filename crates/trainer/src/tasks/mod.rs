@@ -70,6 +70,18 @@ pub trait Task {
         batch: &<Self::Source as BatchSource>::Batch,
     ) -> anyhow::Result<Vec<LossPart>>;
 
+    /// Means of the loss parts that compare two sides of a batch, without dropout; where `shuffled`,
+    /// each item is compared with the other side of the next one. A part that does not rise then
+    /// learns nothing from the other side. Empty where no part compares anything.
+    fn probe(
+        &self,
+        batch: &<Self::Source as BatchSource>::Batch,
+        shuffled: bool,
+    ) -> anyhow::Result<Scores> {
+        let _ = (batch, shuffled);
+        Ok(Scores::new())
+    }
+
     /// Called after a step: `applied` is false when its gradients were not usable.
     fn after_step(&mut self, applied: bool) -> anyhow::Result<()> {
         let _ = applied;
@@ -92,4 +104,9 @@ pub trait Task {
 
     /// Scores on the development set.
     fn evaluate(&self) -> anyhow::Result<Scores>;
+}
+
+/// Items of a batch, each in the place of the one before it.
+pub(crate) fn next_items(items: usize) -> Vec<usize> {
+    (0..items).map(|item| (item + 1) % items).collect()
 }

@@ -174,8 +174,10 @@ impl<'a, T: Task> Run<'a, T> {
             let Some(batches) = batches.next() else {
                 bail!("batches ended at step {}", self.state.step)
             };
-            let step = self.step(&batches?)?;
+            let batches = batches?;
+            let step = self.step(&batches)?;
             self.log(&step, began)?;
+            self.probe(&batches)?;
             self.heed(&step.verdict, &mut progress)?;
             progress.update(self.state.step, summary(&step));
 
@@ -301,6 +303,22 @@ impl<'a, T: Task> Run<'a, T> {
             ("elapsed_s".into(), began.elapsed().as_secs_f64()),
         ]);
         self.record("train", &fields)
+    }
+
+    /// Parts of the loss of the step's first micro-batch, as they are and with the other side
+    /// shuffled.
+    fn probe(&mut self, batches: &[Batch<T>]) -> anyhow::Result<()> {
+        let every = self.recipe.train.probe_every;
+        let Some(batch) = batches.first() else { return Ok(()) };
+        if every == 0 || !self.state.step.is_multiple_of(every) {
+            return Ok(());
+        }
+        let mut fields = Vec::new();
+        for (name, shuffled) in [("probe", false), ("shuffled", true)] {
+            let parts = self.task.probe(batch, shuffled)?.into_iter();
+            fields.extend(parts.map(|(part, value)| (format!("{name}.{part}"), value)));
+        }
+        if fields.is_empty() { Ok(()) } else { self.record("train", &fields) }
     }
 
     /// Scores on the development set, as they are named in the logs.

@@ -18,6 +18,9 @@ pub struct Train {
     pub eval_every: u64,
     /// Write a metrics line every this many steps.
     pub log_every: u64,
+    /// Every this many steps, also compute the parts of the loss that compare two sides with the
+    /// other side of another item, as `shuffled.PART` beside `probe.PART` in the metrics; 0 never.
+    pub probe_every: u64,
     /// CPU threads; 0 takes all cores.
     pub threads: usize,
     /// Recompute activations in the backward pass instead of keeping them.
@@ -36,6 +39,7 @@ impl Default for Train {
             unfreeze: Vec::new(),
             eval_every: 200,
             log_every: 10,
+            probe_every: 0,
             threads: 0,
             grad_checkpoint: false,
             max_bad_steps: 10,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use model_zoo::llama::{LlamaInput, LlamaTokens, PaddingSide};
+use model_zoo::projector::Projected;
 use tensor_core::{Context, DType, Device, Error, ErrorKind, Tensor, Var};
 
 use super::model::{Layers, SpeechLlm};
@@ -42,12 +43,22 @@ impl Side {
         let lengths = texts.iter().map(Vec::len).collect();
         Ok(Self { tokens: input.tokens, lengths, shifts: shifts.to_vec(), kept: None })
     }
+
+    /// Recordings as vectors.
+    pub fn of_speech(speech: Projected, shifts: &[usize]) -> Self {
+        Self {
+            tokens: LlamaTokens::InputsEmbeds(speech.vectors),
+            lengths: speech.lengths,
+            shifts: shifts.to_vec(),
+            kept: None,
+        }
+    }
 }
 
 /// What is compared at each layer: a vector an item, or all of an item's vectors.
 #[derive(Clone)]
 pub struct Compared {
-    layers: Vec<Clouds>,
+    pub layers: Vec<Clouds>,
 }
 
 impl Compared {
@@ -153,12 +164,7 @@ impl Contraster {
         shifts: &[usize],
     ) -> anyhow::Result<Compared> {
         let speech = model.project(ctx, frames, lengths)?;
-        let side = Side {
-            tokens: LlamaTokens::InputsEmbeds(speech.vectors),
-            lengths: speech.lengths,
-            shifts: shifts.to_vec(),
-            kept: None,
-        };
+        let side = Side::of_speech(speech, shifts);
         self.sequences(ctx, model, side)
     }
 
@@ -227,6 +233,18 @@ impl Contraster {
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Compared { layers: compared })
+    }
+
+    /// The contrast at each layer by itself, summed over items.
+    pub fn by_layer(&self, text: &Compared, speech: &Compared) -> anyhow::Result<Vec<f64>> {
+        let alone = |layer: &Clouds| Compared { layers: vec![layer.clone()] };
+        text.layers
+            .iter()
+            .zip(&speech.layers)
+            .map(|(text, speech)| {
+                Ok(self.loss(&Context::eval(), &alone(text), &alone(speech))?.item()?)
+            })
+            .collect()
     }
 
     /// The contrast of two sides of as many items, summed over items.

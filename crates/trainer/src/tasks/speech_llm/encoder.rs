@@ -114,6 +114,14 @@ impl SpeechEncoder {
         }
     }
 
+    /// Samples from one frame to the next.
+    pub fn samples_per_frame(&self) -> usize {
+        match &self.model {
+            Model::Hubert { model, .. } => model.config.conv_stride.iter().product(),
+            Model::Whisper { .. } => SAMPLES_PER_STATE,
+        }
+    }
+
     /// States `(n_states, F, width)` of a clip, mono at 16 kHz. Gradients do not flow; whether
     /// dropout is drawn `ctx` says.
     ///

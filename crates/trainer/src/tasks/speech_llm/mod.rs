@@ -16,6 +16,7 @@ mod contrast;
 mod conversation;
 mod data;
 mod encoder;
+mod inspect;
 mod instruct;
 mod mixed;
 mod model;
@@ -26,6 +27,7 @@ mod states;
 #[cfg(test)]
 mod tests;
 
+pub use self::inspect::{TransportPlan, contrasts_by_layer, find_utterance, transport_plan};
 pub use self::instruct::InstructTask;
 pub use self::model::SpeechLlm;
 pub use self::pretrain::PretrainTask;

@@ -15,7 +15,10 @@ use crate::batching::BatchPlan;
 use crate::dataset::{batch_options, plan_batches, training_utterances};
 use crate::manifest::read_all;
 use crate::recipe::{PretrainObjective, Recipe};
-use crate::tasks::{BatchSource, LossPart, Scores, Task};
+use crate::tasks::{BatchSource, LossPart, Scores, Task, next_items};
+
+/// Name of the part that foretells the text of mixed sequences.
+const NEXT_WORD: &str = "nwp";
 
 /// One forward pass of pretraining.
 pub struct PretrainBatch {
@@ -198,7 +201,7 @@ impl PretrainTask {
         }
         if let Some(sequences) = &sequences {
             let sum = model.next_token_loss(ctx, sequences)?;
-            parts.push(LossPart { name: "nwp", sum, weight: 1.0 });
+            parts.push(LossPart { name: NEXT_WORD, sum, weight: 1.0 });
         }
         Ok(parts)
     }
@@ -295,6 +298,17 @@ impl Task for PretrainTask {
 
     fn loss(&mut self, ctx: &Context, batch: &PretrainBatch) -> anyhow::Result<Vec<LossPart>> {
         self.parts(ctx, batch, None)
+    }
+
+    fn probe(&self, batch: &PretrainBatch, shuffled: bool) -> anyhow::Result<Scores> {
+        let order = shuffled.then(|| next_items(batch.texts.len()));
+        let parts = self.parts(&Context::eval(), batch, order.as_deref())?;
+        // Mixed sequences hold their own text, and there is no other to put in its place.
+        let compared = parts.into_iter().zip(self.source.counts(batch));
+        compared
+            .filter(|(part, _)| part.name != NEXT_WORD)
+            .map(|(part, count)| Ok((part.name.to_owned(), part.sum.item()? / count)))
+            .collect()
     }
 
     fn evaluate(&self) -> anyhow::Result<Scores> {

@@ -1,6 +1,5 @@
 //! Scores of a speech language model on a test set.
 
-use model_zoo::llama::LlamaTokens;
 use serde_json::{Map, Value, json};
 use speech_metrics::{Normalizer, Retrieval, Ties, bleu, chrf, question_answer, wer};
 use tensor_core::{Context, Tensor};
@@ -115,13 +114,7 @@ impl TestSet {
             [("contrast_cos", Likeness::Cosine), ("contrast_wasser", Likeness::Wasserstein)]
         {
             let contraster = self.contraster(model, likeness, Where::Embedding)?;
-            let mut sum = 0.0;
-            let items: Vec<usize> = (0..n).collect();
-            for chunk in items.chunks(CONTRAST_ITEMS) {
-                let (text, speech) = self.compared(model, &contraster, chunk, true)?;
-                sum += contraster.loss(&Context::eval(), &text, &speech)?.item()?;
-            }
-            found.insert(name.into(), json!(sum / n.max(1) as f64));
+            found.insert(name.into(), json!(self.contrasts(model, &contraster)?[0]));
         }
         for (name, place) in [("embedding", Where::Embedding), ("last", Where::Last)] {
             let contraster = self.contraster(model, Likeness::Cosine, place)?;
@@ -135,6 +128,28 @@ impl TestSet {
             found.insert(format!("retrieval_{name}"), retrieval(&texts, &recordings)?);
         }
         Ok(Value::Object(found))
+    }
+
+    /// Means over items of the contrast at each layer, in batches of four.
+    pub(super) fn contrasts(
+        &self,
+        model: &SpeechLlm,
+        contraster: &Contraster,
+    ) -> anyhow::Result<Vec<f64>> {
+        let items: Vec<usize> = (0..self.utterances().len()).collect();
+        let mut sums = vec![0.0; contraster.layers.len()];
+        for chunk in items.chunks(CONTRAST_ITEMS) {
+            let (text, speech) = self.compared(model, contraster, chunk, true)?;
+            for (sum, value) in sums.iter_mut().zip(contraster.by_layer(&text, &speech)?) {
+                *sum += value;
+            }
+        }
+        Ok(sums.into_iter().map(|sum| sum / items.len().max(1) as f64).collect())
+    }
+
+    /// Settings of the contrasts.
+    pub(super) fn settings(&self) -> &Pretrain {
+        &self.recipe.pretrain
     }
 
     fn contraster(
@@ -177,13 +192,7 @@ impl TestSet {
         let clips = Clips::of(&self.transcribed.heard, items, true)?;
         let (frames, lengths) = clips.frames(&ctx, &model.states)?;
         let speech = model.project(&ctx, &frames, &lengths)?;
-        let side = Side {
-            tokens: LlamaTokens::InputsEmbeds(speech.vectors),
-            lengths: speech.lengths,
-            shifts,
-            kept: None,
-        };
-        Ok((text, contraster.sequences(&ctx, model, side)?))
+        Ok((text, contraster.sequences(&ctx, model, Side::of_speech(speech, &shifts))?))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::losses::{
 use crate::recipe::{Crd, Objective, Recipe};
 
 /// What the distillation loss reads of a batch beside the student's states.
+#[derive(Clone)]
 pub struct KdBatch {
     /// Flat positions of the valid tokens, clip by clip.
     pub tokens: Vec<usize>,

@@ -24,7 +24,7 @@ use tensor_core::{Context, CrossEntropyOptions, DType, Device, Philox, Tensor, c
 
 use self::distill::{Distiller, KdBatch};
 use self::teacher::TeacherVectors;
-use super::{BatchSource, LossPart, Scores, Task};
+use super::{BatchSource, LossPart, Scores, Task, next_items};
 use crate::batching::{BatchPlan, Length};
 use crate::dataset::text::{open_tokenizer, text_of};
 use crate::dataset::{batch_options, export_dtype, plan_batches, training_utterances};
@@ -282,6 +282,20 @@ impl Task for TeachTask {
             parts.push(LossPart { name: "kd", sum, weight: self.source.recipe.loss.gamma });
         }
         Ok(parts)
+    }
+
+    fn probe(&self, batch: &TaughtBatch, shuffled: bool) -> anyhow::Result<Scores> {
+        let Some(distiller) = &self.distiller else { return Ok(Scores::new()) };
+        let ctx = Context::eval();
+        let hidden = self.student.bert.forward(&ctx, &batch.input)?.last_hidden_state;
+        let mut kd = batch.kd.clone();
+        if shuffled {
+            let order = next_items(kd.clips.len()).into_iter().map(|clip| clip as i64).collect();
+            let order = Tensor::from_vec(order, &[kd.clips.len()], Device::Cpu)?;
+            kd.teacher = kd.teacher.index_select(0, &order)?;
+        }
+        let sum = distiller.loss(&ctx, &hidden, &kd)?.item()?;
+        Ok(vec![("kd".into(), sum / kd.tokens.len().max(1) as f64)])
     }
 
     fn after_step(&mut self, applied: bool) -> anyhow::Result<()> {

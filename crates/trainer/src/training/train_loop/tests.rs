@@ -6,7 +6,7 @@ use tensor_core::{Context, Device, SafeTensors, Tensor};
 
 use super::*;
 use crate::batching::{BatchOptions, BatchPlan, Length, Oversize};
-use crate::tasks::LossPart;
+use crate::tasks::{LossPart, next_items};
 
 /// Fits `y = x w + b` on items of unequal length, in batches of at most `max_items`.
 struct Toy {
@@ -136,6 +136,19 @@ impl Task for Toy {
 
     fn loss(&mut self, ctx: &Context, batch: &ToyBatch) -> anyhow::Result<Vec<LossPart>> {
         Ok(vec![LossPart { name: "square", sum: self.error(ctx, batch)?, weight: 1.0 }])
+    }
+
+    fn probe(&self, batch: &ToyBatch, shuffled: bool) -> anyhow::Result<Scores> {
+        let tokens = batch.targets.elem_count();
+        let order: Vec<i64> = match shuffled {
+            true => next_items(tokens).into_iter().map(|token| token as i64).collect(),
+            false => (0..tokens as i64).collect(),
+        };
+        let order = Tensor::from_vec(order, &[tokens], Device::Cpu)?;
+        let targets = batch.targets.index_select(0, &order)?;
+        let batch = ToyBatch { inputs: batch.inputs.clone(), targets };
+        let sum = self.error(&Context::eval(), &batch)?.item()?;
+        Ok(vec![("square".into(), sum / tokens as f64)])
     }
 
     fn after_step(&mut self, applied: bool) -> anyhow::Result<()> {
@@ -426,4 +439,30 @@ fn frozen_parameters_stay_as_they_are() {
     let value = |name: &str| toy.parameters.get(name).unwrap().value().to_vec_f32().unwrap();
     assert_eq!(value("weight"), [0.3, -0.2]);
     assert_ne!(value("bias"), [0.1]);
+}
+
+#[test]
+fn a_probe_shows_that_targets_of_others_fit_worse_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let [plain, probed] = ["plain", "probed"].map(|name| folder.path().join(name));
+    let mut recipe = recipe(60);
+    recipe.schedule.kind = crate::recipe::ScheduleKind::Constant;
+    let run = |recipe: &Recipe, dir: &Path| {
+        let mut toy = Toy::new(8);
+        Run::default().of(&mut toy, recipe, dir).unwrap();
+        let value = |name: &str| toy.parameters.get(name).unwrap().value().to_vec_f32().unwrap();
+        [value("weight"), value("bias")].concat()
+    };
+    let without = run(&recipe, &plain);
+    recipe.train.probe_every = 20;
+    assert_eq!(run(&recipe, &probed), without);
+    let lines = metrics(&probed);
+    let found: Vec<&Value> =
+        lines.iter().filter(|line| line.get("probe.square").is_some()).collect();
+    let steps: Vec<u64> = found.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [20, 40, 60]);
+    let rise = |line: &Value| {
+        line["shuffled.square"].as_f64().unwrap() / line["probe.square"].as_f64().unwrap()
+    };
+    assert!(rise(found[2]) > 2.0, "{:?}", found[2]);
 }

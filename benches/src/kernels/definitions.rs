@@ -7,6 +7,7 @@ use super::info_nce::InfoNce;
 use super::mmd::Mmd;
 use super::nst::Nst;
 use super::sinkhorn::{Sinkhorn, Solver};
+use super::wasserstein::Wasserstein;
 
 /// One row of the benchmark.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub enum Problem {
     Nst(Nst),
     /// InfoNCE, of one layer or several.
     InfoNce(InfoNce),
+    /// InfoNCE between clouds, of several layers.
+    Wasserstein(Wasserstein),
     /// CRD against memory banks.
     Crd(Crd),
 }
@@ -95,6 +98,9 @@ const TORCH_LOG: Peer = rival("torch log", "torch", "sinkhorn_log");
 const TORCH_EXP: Peer = rival("torch exp", "torch", "sinkhorn_exp");
 const GEOMLOSS_FIXED: Peer = rival("GeomLoss loop", "geomloss", "fixed");
 const GEOMLOSS: Peer = rival("GeomLoss", "geomloss", "samples_loss");
+const GEOMLOSS_PAIRS: Peer = rival("GeomLoss, a call a pair", "geomloss", "info_nce_pairs");
+const GEOMLOSS_BATCH: Peer = rival("GeomLoss, a call a layer", "geomloss", "info_nce_layers");
+const GEOMLOSS_LOOP: Peer = rival("GeomLoss loop, all at once", "geomloss", "info_nce_loop");
 const POT_LOG: Peer = rival("POT batch log", "pot", "batch_log");
 const POT_EXP: Peer = rival("POT batch exp", "pot", "batch_exp");
 const POT_LOOP: Peer = rival("POT loop", "pot", "loop");
@@ -279,6 +285,21 @@ pub const CASES: &[Case] = &[
         peers: &[OPEN_CLIP],
         aims: &[],
         reason: "seven layers of 1024 pairs, as when every second layer of an encoder is aligned",
+    },
+    Case {
+        op: "wasserstein-info-nce",
+        shape: "7x10",
+        work: "blur 0.05, debiased, forward+gradient by y",
+        problem: Problem::Wasserstein(Wasserstein {
+            layers: 7,
+            x_lengths: &[48; 10],
+            y_lengths: &[160; 10],
+            width: 2048,
+        }),
+        peers: &[GEOMLOSS_PAIRS, GEOMLOSS_BATCH, GEOMLOSS_LOOP],
+        aims: &[over(&GEOMLOSS_PAIRS, 5.0)],
+        reason: "ten texts of 48 tokens against ten recordings of 160 in seven layers of width 2048: \
+                 what contr-wasser-all pays a step, texts being constants",
     },
     Case {
         op: "mmd",

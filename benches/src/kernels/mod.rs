@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `definitions` | every case as data: numbers, peers, aims, and a reason |
-//! | `sinkhorn`, `mmd`, `nst`, `info_nce`, `crd` | how a case of an operation is made, run and checked |
+//! | `sinkhorn`, `mmd`, `nst`, `info_nce`, `wasserstein`, `crd` | how a case of an operation is made, run and checked |
 //! | `inputs`, `check`, `memory`, `turns` | arrays from seeds, errors, peak memory, the clock |
 //! | `peers` | a Python process for each library, asked over pipes |
 //! | `session` | one case: check first, then everybody in turn |
@@ -28,6 +28,7 @@ mod session;
 mod sinkhorn;
 mod table;
 mod turns;
+mod wasserstein;
 
 pub(crate) use inputs::clustered;
 pub use options::Options;
@@ -76,6 +77,7 @@ impl Problem {
             Self::Mmd(case) => Box::new(mmd::MmdWork::new(case)),
             Self::Nst(case) => Box::new(nst::NstWork::new(case)),
             Self::InfoNce(case) => Box::new(info_nce::InfoNceWork::new(case)),
+            Self::Wasserstein(case) => Box::new(wasserstein::WassersteinWork::new(case)),
             Self::Crd(case) => Box::new(crd::CrdWork::new(case)?),
         })
     }

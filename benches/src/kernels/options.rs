@@ -204,7 +204,7 @@ mod tests {
         refused("--ops mmd", "bench-kernels: no option `--ops` (hint: did you mean --op)");
         refused(
             "--op zzzzzzzz",
-            "bench-kernels: no operation `zzzzzzzz` (hint: one of crd, info-nce, mmd, nst, sinkhorn)",
+            "bench-kernels: no operation `zzzzzzzz` (hint: one of crd, info-nce, mmd, nst, sinkhorn, wasserstein-info-nce)",
         );
         refused(
             "--op mmd --shape S1",

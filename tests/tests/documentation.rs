@@ -7,7 +7,8 @@ use std::process::Command;
 use crate::program::program;
 
 /// Commands that the program runs; the others are `cargo xtask`'s own.
-const COMMANDS: [&str; 7] = ["train", "eval", "encode", "transcribe", "generate", "data", "recipe"];
+const COMMANDS: [&str; 9] =
+    ["train", "sweep", "eval", "encode", "transcribe", "generate", "data", "inspect", "recipe"];
 
 /// The words of every `cargo xtask COMMAND ...` in a text, quotes removed as a shell does.
 fn commands(text: &str) -> Vec<Vec<String>> {
@@ -46,8 +47,14 @@ fn every_option_in_the_documentation_is_accepted() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let recipes = fs::read_dir(root.join("crates/trainer/recipes")).unwrap();
     let mut files: Vec<_> = recipes.map(|entry| entry.unwrap().path()).collect();
-    let pages =
-        ["README.md", "CONTRIBUTING.md", "assets/README.md", "assets/nano-whisper/README.md"];
+    let pages = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "assets/README.md",
+        "assets/nano-whisper/README.md",
+        "assets/nano-hubert/README.md",
+        "assets/nano-llama/README.md",
+    ];
     files.extend(pages.map(|page| root.join(page)));
     let mut checked = 0;
     for file in files {

@@ -1,4 +1,5 @@
-//! `train`, `eval`, `encode`, `transcribe`, `generate`, `data`, `recipe`: run by the release trainer.
+//! `train`, `sweep`, `eval`, `encode`, `transcribe`, `generate`, `data`, `inspect`, `recipe`: run by the
+//! release trainer.
 //!
 //! The current folder stays the user's, so that relative paths mean what they say; only the
 //! manifest is named by its full path.

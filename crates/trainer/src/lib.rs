@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod log;
 pub mod losses;
 pub mod manifest;
+mod memory;
 mod model_folder;
 pub mod recipe;
 pub mod report;

@@ -49,6 +49,7 @@ pub struct BatchOptions {
 #[derive(Debug, Clone)]
 pub struct BatchPlan {
     seed: u64,
+    lengths: Vec<Length>,
     /// Utterances, sorted by length.
     sorted: Vec<usize>,
     buckets: Vec<Bucket>,
@@ -163,12 +164,26 @@ impl BatchPlan {
             bucket
         });
         let buckets = buckets.collect();
-        Ok(Self { seed, sorted, buckets, n_batches })
+        Ok(Self { seed, lengths: lengths.to_vec(), sorted, buckets, n_batches })
     }
 
     /// Batches in an epoch; the same in every epoch.
     pub fn batches_per_epoch(&self) -> usize {
         self.n_batches
+    }
+
+    /// Number of the batch of the first epoch that has the most seconds, then tokens, padding included.
+    pub fn heaviest(&self) -> u64 {
+        let weight = |number: &u64| {
+            let items = self.batch(*number);
+            let longest = longest(items.iter().map(|&item| self.lengths[item]));
+            let seconds = longest.seconds * items.len() as f64;
+            (seconds, longest.tokens * items.len())
+        };
+        let heavier = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        (0..self.n_batches as u64)
+            .max_by(|a, b| heavier(&weight(a), &weight(b)))
+            .unwrap_or_default()
     }
 
     /// The utterances of batch number `step`, counted from 0 through all epochs.

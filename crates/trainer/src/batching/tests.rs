@@ -355,3 +355,37 @@ fn dropping_waits_for_the_workers() {
     drop(made);
     assert_eq!(Arc::strong_count(&alive), 1);
 }
+
+#[test]
+fn the_heaviest_batch_has_the_most_padded_seconds_and_then_tokens() {
+    let lengths: Vec<Length> = (0..23)
+        .map(|k| Length { seconds: f64::from((k * 7) % 23), tokens: 1 + (k * 5) as usize % 11 })
+        .collect();
+    for (bucket_count, max_seconds) in [(1, 0.0), (4, 60.0), (23, 20.0)] {
+        let options = BatchOptions {
+            max_seconds,
+            max_tokens: 0,
+            max_items: 4,
+            bucket_count,
+            oversize: Oversize::Alone,
+        };
+        let plan = BatchPlan::new(lengths.clone(), options, 3).unwrap();
+        let seconds = |number: u64| {
+            let items = plan.batch(number);
+            items.iter().map(|&item| lengths[item].seconds).fold(0.0, f64::max) * items.len() as f64
+        };
+        let most = (0..plan.batches_per_epoch() as u64).map(seconds).fold(0.0, f64::max);
+        assert_eq!(seconds(plan.heaviest()), most);
+    }
+    // Text alone.
+    let lengths = [3, 9, 4].map(|tokens| Length { seconds: 0.0, tokens });
+    let options = BatchOptions {
+        max_seconds: 0.0,
+        max_tokens: 0,
+        max_items: 1,
+        bucket_count: 1,
+        oversize: Oversize::Alone,
+    };
+    let plan = BatchPlan::new(lengths.to_vec(), options, 3).unwrap();
+    assert_eq!(plan.batch(plan.heaviest()), [1]);
+}

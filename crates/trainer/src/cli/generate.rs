@@ -9,8 +9,9 @@ use model_zoo::decoding::{BeamSearch, EarlyStopping};
 use super::on_threads;
 use super::weights::Weights;
 use crate::generation::{
-    Chat, Delivery, Format, Options, SampleOptions, Search, TextGenerator, Usage, peak_memory_mib,
+    Chat, Delivery, Format, Options, SampleOptions, Search, TextGenerator, Usage,
 };
+use crate::memory::peak_memory_mib;
 
 /// Arguments of `generate`. Names and meanings of options are those of `transformers`.
 #[derive(Debug, clap::Args)]

@@ -10,8 +10,9 @@ use super::{STOPPED, on_threads};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::log::ProgressMode;
+use crate::memory::peak_memory_mib;
 use crate::recipe::{Recipe, Resolved};
-use crate::systems::{Ending, Experiment};
+use crate::systems::{Ending, Experiment, MEMORY_TO_KEEP};
 
 /// The demonstration on bundled data.
 const DEFAULT_RECIPE: &str = "teach-whisper-nano";
@@ -90,6 +91,7 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
             resume: args.resume,
             allow_change: args.allow_change.clone(),
             overfit: args.overfit,
+            dry_run: args.dry_run,
             progress,
             host: Host::new(&say, &interrupt),
         }
@@ -113,11 +115,22 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     }
     if args.dry_run {
         say("dry run: all of it loads and trains");
+        if let Some(peak) = memory_of_a_run(&folder.path) {
+            say(&format!("memory of a whole run: about {peak:.0} MiB"));
+        }
     } else {
         say(&format!("scores: {}", folder.path.join("summary.json").display()));
         say(&format!("report: {}", folder.path.join("report.html").display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Most memory that a whole run will need, in MiB, by what the dry run's heaviest batches needed and by
+/// what it has not kept yet; `None` where either is not known.
+fn memory_of_a_run(dir: &Path) -> Option<f64> {
+    let text = std::fs::read_to_string(dir.join("summary.json")).ok()?;
+    let summary: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(peak_memory_mib()? + summary.get(MEMORY_TO_KEEP)?.as_f64()?)
 }
 
 /// Accepts what this build can compute on.

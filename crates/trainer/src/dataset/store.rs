@@ -87,6 +87,11 @@ impl<T> Kept<T> {
         Self { capacity, state: Mutex::new(State { made: HashMap::new(), bytes: 0 }) }
     }
 
+    /// Bytes that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
     /// What belongs to `key`, made where it is not kept.
     pub(crate) fn get(
         &self,

@@ -25,7 +25,7 @@ use tensor_core::{Context, Device};
 pub(crate) use self::delivery::{Delivery, Format};
 pub(crate) use self::options::{Chat, Options, SampleOptions, Search};
 use self::stream::{TextStream, Watched, text_after};
-pub(crate) use self::usage::{Usage, peak_memory_mib};
+pub(crate) use self::usage::Usage;
 use crate::model_folder::expect_kind;
 
 /// What ends a message of a chat.

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::inspect::{Stage, inspect_layers, inspect_plan};
 pub(crate) use self::present::write_transcripts;
+pub(crate) use self::speech_llm::MEMORY_TO_KEEP;
 pub use self::sweep::Sweep;
 use crate::alignment::Aligner;
 use crate::host::{Host, Stopped};
@@ -42,6 +43,8 @@ pub struct Experiment<'a> {
     pub allow_change: Vec<String>,
     /// Train on the first this many micro-batches alone; 0 trains on all.
     pub overfit: u64,
+    /// Train on the heaviest micro-batch alone, and say in the summary how much memory a run keeps.
+    pub dry_run: bool,
     /// How progress is shown.
     pub progress: ProgressMode,
     /// Told what takes long; says when to stop.
@@ -91,6 +94,7 @@ impl Experiment<'_> {
             resume: self.resume,
             allow_change: &self.allow_change,
             overfit: self.overfit,
+            heaviest: self.dry_run,
             progress: self.progress,
             interrupt: self.host.interrupt(),
         }

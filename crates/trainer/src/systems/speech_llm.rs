@@ -8,11 +8,16 @@ use anyhow::ensure;
 use serde_json::{Map, Value, json};
 
 use super::{Ending, Experiment, Stage, outcome_json, present, restore, tenths};
+use crate::manifest::read_all;
+use crate::memory::peak_memory_mib;
 use crate::recipe::{PretrainObjective, Recipe};
 use crate::report::{Report, Table};
 use crate::tasks::Task;
-use crate::tasks::speech_llm::{Answered, InstructTask, PretrainTask, SpeechLlm, TestSet};
+use crate::tasks::speech_llm::{Answered, InstructTask, PretrainTask, SpeechLlm, TestSet, probes};
 use crate::training::train;
+
+/// In the summary of a dry run: memory in MiB that a whole run needs beyond the peak.
+pub const MEMORY_TO_KEEP: &str = "memory_to_keep_mib";
 
 /// What every share is fine-tuned from.
 const START: &str = "pretrained.safetensors";
@@ -48,6 +53,7 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
         let mut result = outcome_json(&outcome, task.parameters().total());
         if let Some(test) = &test {
             result.insert("nearness".into(), test.nearness(&model)?);
+            result.insert("probes".into(), json!(probes(&model, recipe)?));
         }
         summary.insert("pretrain".into(), Value::Object(result));
     }
@@ -68,6 +74,14 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     }
     summary.insert("finetune".into(), Value::Object(shares));
     summary.insert("train_seconds".into(), tenths(seconds));
+    summary.insert("peak_memory_mib".into(), json!(peak_memory_mib().map(f64::round)));
+    if experiment.dry_run {
+        let data = &recipe.data;
+        let specs = [&data.train[..], &data.dev, &data.test].concat();
+        let utterances = read_all(&specs)?;
+        let mib = model.bytes_to_keep(&utterances) as f64 / f64::from(1 << 20);
+        summary.insert(MEMORY_TO_KEEP.into(), json!(mib.round()));
+    }
     let summary = Value::Object(summary);
     present::write_summary(&dir.join("summary.json"), &summary)?;
     let report = report(experiment, &summary, seconds)?;
@@ -118,6 +132,7 @@ fn finetune(
         let (scores, answered) = test.scores(model)?;
         write_answers(&below.join("test_answers.jsonl"), &answered)?;
         result.insert("test".into(), scores);
+        result.insert("probes".into(), json!(probes(model, &recipe)?));
     }
     Ok(Some((Value::Object(result), outcome.seconds)))
 }
@@ -255,7 +270,7 @@ fn report(experiment: &Experiment<'_>, summary: &Value, seconds: f64) -> anyhow:
             present::curve_of_runs(&folders, "Fine-tuning, loss of answers", &["loss"], true)?,
             present::curve_of_runs(&folders, "Fine-tuning, loss on dev", &["dev.loss"], false)?,
         ],
-        tables: vec![table],
+        tables: vec![table, probe_table(summary)],
         notes: vec![
             "norm is equation (3) of arXiv 2412.15712 with chrF in the place of COMET, and with the \
              bounds of the recipe."
@@ -266,6 +281,35 @@ fn report(experiment: &Experiment<'_>, summary: &Value, seconds: f64) -> anyhow:
     // Which parts there are, the objective says.
     report.curves.retain(|curve| !curve.series.is_empty());
     Ok(report)
+}
+
+/// Accuracies of the linear probes, a row a field and stage.
+fn probe_table(summary: &Value) -> Table {
+    let pretrained = [("pretrained".to_owned(), &summary["pretrain"])];
+    let shares = summary["finetune"].as_object().into_iter().flatten();
+    let shares = shares.map(|(share, result)| (format!("fine-tuned on {share} %"), result));
+    let mut rows = Vec::new();
+    for (stage, result) in pretrained.into_iter().chain(shares) {
+        for (field, found) in result["probes"].as_object().into_iter().flatten() {
+            let cell = |pointer: &str| present::cell(found.pointer(pointer));
+            rows.push(vec![
+                field.clone(),
+                stage.clone(),
+                cell("/most_frequent"),
+                cell("/encoder/accuracy"),
+                cell("/projector/accuracy"),
+            ]);
+        }
+    }
+    Table {
+        title: "Linear probes".into(),
+        caption: "Accuracy in % of telling a field from averages; always the most frequent value, from the \
+                  encoder's states, from the projector's vectors."
+            .into(),
+        header: ["field", "stage", "most frequent", "encoder", "projector"].map(str::to_owned).into(),
+        rows,
+        stressed: Vec::new(),
+    }
 }
 
 fn objective(summary: &Value) -> String {

@@ -115,6 +115,7 @@ impl Sweep<'_> {
             resume: true,
             allow_change: Vec::new(),
             overfit: 0,
+            dry_run: false,
             progress: self.progress,
             host: self.host,
         };

@@ -4,6 +4,7 @@ pub mod asr;
 pub mod ctc;
 pub mod finetune_text;
 pub mod language_model;
+mod ridge;
 pub mod speech_llm;
 pub mod teach_whisper;
 

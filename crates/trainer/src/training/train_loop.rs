@@ -36,6 +36,8 @@ pub struct RunOptions<'a> {
     pub allow_change: &'a [String],
     /// Train on the first this many micro-batches over and over; 0 trains on all.
     pub overfit: u64,
+    /// Train on the heaviest micro-batch alone, for what it needs.
+    pub heaviest: bool,
     /// How progress is shown.
     pub progress: ProgressMode,
     /// Set when the user wants to stop.
@@ -219,10 +221,12 @@ impl<'a, T: Task> Run<'a, T> {
     fn batches(&self) -> anyhow::Result<Prefetcher<Vec<Batch<T>>>> {
         let accumulate = self.recipe.batch.accumulate.max(1) as u64;
         let (source, plan, overfit) = (self.task.source(), self.task.plan(), self.state.overfit);
+        let heaviest = self.options.heaviest.then(|| plan.heaviest());
         Prefetcher::new(PREFETCH_DEPTH, 1, self.state.step, move |step| {
             let numbers = step * accumulate..(step + 1) * accumulate;
             numbers
                 .map(|number| if overfit > 0 { number % overfit } else { number })
+                .map(|number| heaviest.unwrap_or(number))
                 .map(|number| source.make(number, &plan.batch(number)))
                 .collect()
         })

@@ -89,11 +89,14 @@ pub struct Eval {
     pub max_new_tokens: usize,
     /// Train and score beside the student one with `loss.kd_detach`, which MLM alone teaches.
     pub baseline: bool,
+    /// Manifest fields that linear probes of `speech-llm` tell from averages of the encoder's states and
+    /// of the projector's vectors, such as `gender`.
+    pub probe_fields: Vec<String>,
 }
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { batch_items: 16, max_new_tokens: 224, baseline: false }
+        Self { batch_items: 16, max_new_tokens: 224, baseline: false, probe_fields: Vec::new() }
     }
 }
 

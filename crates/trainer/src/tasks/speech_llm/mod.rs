@@ -21,6 +21,7 @@ mod instruct;
 mod mixed;
 mod model;
 mod pretrain;
+mod probes;
 mod question;
 mod score;
 mod states;
@@ -31,4 +32,5 @@ pub use self::inspect::{TransportPlan, contrasts_by_layer, find_utterance, trans
 pub use self::instruct::InstructTask;
 pub use self::model::SpeechLlm;
 pub use self::pretrain::PretrainTask;
+pub use self::probes::probes;
 pub use self::score::{Answered, TestSet};

@@ -13,6 +13,7 @@ use tensor_core::{Context, DType, Device, Tensor, Var};
 
 use super::conversation::ChatFormat;
 use super::states::States;
+use crate::manifest::Utterance;
 use crate::model_folder::open_llama_beside;
 use crate::recipe::{ProjectorKind, Recipe, resolve_path};
 
@@ -144,6 +145,11 @@ impl SpeechLlm {
         let output = self.llm.forward(ctx, &input)?;
         let states = layers.iter().map(|&layer| output.hidden_states[layer].clone()).collect();
         Ok(Layers { states, lengths })
+    }
+
+    /// Bytes of states of `utterances` that a run will keep in memory beyond those that it keeps now.
+    pub fn bytes_to_keep(&self, utterances: &[Utterance]) -> usize {
+        self.states.bytes_to_keep(utterances)
     }
 
     /// Writes the projector's folder, and the adapter's beside it.

@@ -24,6 +24,8 @@ pub struct States {
     /// Says which encoder and layer states are of.
     key: String,
     disk: Option<FeatureCache>,
+    /// States by utterance, whichever list it is in.
+    kept: Kept<Tensor>,
 }
 
 impl States {
@@ -41,11 +43,35 @@ impl States {
             cap => Some(FeatureCache::open(cache_dir().join("speech"), cap << 20)?),
         };
         let key = format!("v1 {} {}", content_hash(&dir)?, settings.layer);
-        Ok(Self { encoder, key, disk })
+        Ok(Self { encoder, key, disk, kept: Kept::new(MEMORY) })
+    }
+
+    /// States `(n_states, F, width)` of an utterance, kept in memory as far as there is room.
+    fn of_utterance(&self, utterance: &Utterance) -> anyhow::Result<Tensor> {
+        let bytes = |states: &Tensor| states.elem_count() * size_of::<f32>();
+        let file = blake3::hash(utterance.place.file.as_os_str().as_encoded_bytes());
+        let (file, _) = file.as_bytes().split_at(8);
+        let key = (utterance.place.line, bytemuck::pod_read_unaligned(file));
+        let made = self.kept.get(key, bytes, || {
+            // Samples are not kept where their states are.
+            let samples = load_samples(utterance)?;
+            self.of_samples(&samples)
+                .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))
+        })?;
+        Ok(made.as_ref().clone())
+    }
+
+    /// Bytes of states of `utterances` that memory will hold beyond those that it holds now, as far as
+    /// lengths are known.
+    pub fn bytes_to_keep(&self, utterances: &[Utterance]) -> usize {
+        let seconds: f64 = utterances.iter().filter_map(|utterance| utterance.duration_s).sum();
+        let frames = self.encoder.frames((seconds * f64::from(SAMPLE_RATE)) as usize);
+        let all = frames * self.encoder.n_states() * self.encoder.width() * size_of::<f32>();
+        all.min(MEMORY).saturating_sub(self.kept.bytes())
     }
 
     /// States `(n_states, F, width)` of a clip, without dropout.
-    pub fn of_samples(&self, samples: &[f32]) -> anyhow::Result<Tensor> {
+    fn of_samples(&self, samples: &[f32]) -> anyhow::Result<Tensor> {
         let compute = || {
             let states = self.encoder.states(&Context::eval(), samples)?;
             Ok(bytemuck::cast_slice::<f32, u8>(&states.to_vec_f32()?).to_vec())
@@ -67,13 +93,12 @@ pub struct Heard {
     pub utterances: Arc<Vec<Utterance>>,
     pub states: Arc<States>,
     samples: Kept<Vec<f32>>,
-    kept: Kept<Tensor>,
 }
 
 impl Heard {
     pub fn new(utterances: Vec<Utterance>, states: Arc<States>) -> Self {
         let utterances = Arc::new(utterances);
-        Self { utterances, states, samples: Kept::new(MEMORY), kept: Kept::new(MEMORY) }
+        Self { utterances, states, samples: Kept::new(MEMORY) }
     }
 
     /// Samples of an utterance.
@@ -84,16 +109,8 @@ impl Heard {
 
     /// States `(n_states, F, width)` of an utterance.
     pub fn states(&self, item: usize) -> anyhow::Result<Tensor> {
-        let bytes = |states: &Tensor| states.elem_count() * size_of::<f32>();
-        let made = self.kept.get((item, 0), bytes, || {
-            let utterance = &self.utterances[item];
-            // Samples are not kept where their states are.
-            let samples = load_samples(utterance)?;
-            self.states
-                .of_samples(&samples)
-                .with_context(|| format!("{}: utterance `{}`", utterance.place, utterance.id))
-        })?;
-        Ok(made.as_ref().clone())
+        let utterance = &self.utterances[item];
+        self.states.of_utterance(utterance)
     }
 
     /// States of a stretch of an utterance, heard by itself.

@@ -1,10 +1,9 @@
 //! A linear probe: ridge regression from text states to audio vectors.
 
-/// Ridge penalty, as a share of the mean squared column norm of the centred inputs.
-const RIDGE: f64 = 1e-2;
+use crate::tasks::ridge::Ridge;
 
-/// Fits `y - mean(y) = (x - mean(x)) W` on the training rows and returns the cosine between each
-/// test row's prediction and each test row's centred target, `(n, n)` row-major.
+/// Fits audio vectors by text states on the training rows and returns the cosine between each test row's
+/// prediction and each test row's target, both less the training mean of the targets, `(n, n)` row-major.
 ///
 /// `None` when the training inputs are all alike or not numbers, so that nothing can be fitted.
 pub(super) fn scores(
@@ -13,85 +12,16 @@ pub(super) fn scores(
     test_x: &[Vec<f64>],
     test_y: &[Vec<f64>],
 ) -> Option<Vec<f32>> {
-    let (mean_x, mean_y) = (column_means(train_x), column_means(train_y));
-    let (x, y) = (centred(train_x, &mean_x), centred(train_y, &mean_y));
-    let (d, outputs) = (mean_x.len(), mean_y.len());
-
-    // Normal equations (X'X + ridge I) W = X'Y.
-    let mut gram = vec![0.0; d * d];
-    let mut cross = vec![0.0; d * outputs];
-    for (x, y) in x.iter().zip(&y) {
-        for i in 0..d {
-            add_scaled(&mut gram[i * d..(i + 1) * d], x, x[i]);
-            add_scaled(&mut cross[i * outputs..(i + 1) * outputs], y, x[i]);
-        }
-    }
-    let trace: f64 = (0..d).map(|i| gram[i * d + i]).sum();
-    (0..d).for_each(|i| gram[i * d + i] += RIDGE * trace / d as f64);
-    let weights = cholesky_solve(gram, cross, d, outputs)?;
-
-    let predictions = centred(test_x, &mean_x).into_iter().map(|x| {
-        let mut prediction = vec![0.0; outputs];
-        for (i, &value) in x.iter().enumerate() {
-            add_scaled(&mut prediction, &weights[i * outputs..(i + 1) * outputs], value);
-        }
-        unit(prediction)
-    });
-    let targets: Vec<Vec<f64>> = centred(test_y, &mean_y).into_iter().map(unit).collect();
+    let fit = Ridge::fit(train_x, train_y)?;
+    let targets: Vec<Vec<f64>> = test_y.iter().map(|y| unit(fit.less_mean(y))).collect();
     let cosine = |p: &[f64], t: &[f64]| p.iter().zip(t).map(|(a, b)| a * b).sum::<f64>() as f32;
     let row = |p: Vec<f64>| targets.iter().map(|t| cosine(&p, t)).collect::<Vec<_>>();
-    Some(predictions.flat_map(row).collect())
-}
-
-fn column_means(rows: &[Vec<f64>]) -> Vec<f64> {
-    let mut means = vec![0.0; rows.first().map_or(0, Vec::len)];
-    rows.iter().for_each(|row| add_scaled(&mut means, row, 1.0 / rows.len() as f64));
-    means
-}
-
-fn centred(rows: &[Vec<f64>], means: &[f64]) -> Vec<Vec<f64>> {
-    rows.iter().map(|row| row.iter().zip(means).map(|(v, m)| v - m).collect()).collect()
-}
-
-fn add_scaled(sum: &mut [f64], row: &[f64], factor: f64) {
-    sum.iter_mut().zip(row).for_each(|(s, v)| *s += factor * v);
+    Some(test_x.iter().flat_map(|x| row(unit(fit.offset(x)))).collect())
 }
 
 fn unit(row: Vec<f64>) -> Vec<f64> {
     let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
     row.into_iter().map(|v| v / norm).collect()
-}
-
-/// Solves `A W = B` for a symmetric `A` of order `d`, all row-major; `None` unless it is positive
-/// definite.
-fn cholesky_solve(mut a: Vec<f64>, mut b: Vec<f64>, d: usize, outputs: usize) -> Option<Vec<f64>> {
-    // A = L L', L in the lower triangle of `a`.
-    for j in 0..d {
-        let pivot = a[j * d + j] - (0..j).map(|k| a[j * d + k] * a[j * d + k]).sum::<f64>();
-        if pivot.is_nan() || pivot <= 0.0 {
-            return None;
-        }
-        a[j * d + j] = pivot.sqrt();
-        for i in j + 1..d {
-            let dot: f64 = (0..j).map(|k| a[i * d + k] * a[j * d + k]).sum();
-            a[i * d + j] = (a[i * d + j] - dot) / a[j * d + j];
-        }
-    }
-    // L Z = B, then L' W = Z.
-    let eliminate = |b: &mut Vec<f64>, i: usize, k: usize, factor: f64| {
-        for c in 0..outputs {
-            b[i * outputs + c] -= factor * b[k * outputs + c];
-        }
-    };
-    for i in 0..d {
-        (0..i).for_each(|k| eliminate(&mut b, i, k, a[i * d + k]));
-        b[i * outputs..(i + 1) * outputs].iter_mut().for_each(|v| *v /= a[i * d + i]);
-    }
-    for i in (0..d).rev() {
-        (i + 1..d).for_each(|k| eliminate(&mut b, i, k, a[k * d + i]));
-        b[i * outputs..(i + 1) * outputs].iter_mut().for_each(|v| *v /= a[i * d + i]);
-    }
-    Some(b)
 }
 
 #[cfg(test)]
@@ -112,16 +42,6 @@ mod tests {
             let row = &scores[i * 20..(i + 1) * 20];
             assert!(row[i] > 0.99, "pair {i}: {}", row[i]);
         }
-    }
-
-    #[test]
-    fn the_solver_inverts_a_known_system() {
-        let solution =
-            cholesky_solve(vec![4.0, 2.0, 2.0, 3.0], vec![8.0, 1.0, 7.0, 2.0], 2, 2).unwrap();
-        for (got, want) in solution.iter().zip([1.25, -0.125, 1.5, 0.75]) {
-            assert!((got - want).abs() < 1e-12, "{solution:?}");
-        }
-        assert_eq!(cholesky_solve(vec![0.0], vec![1.0], 1, 1), None);
     }
 
     #[test]

@@ -214,6 +214,7 @@ impl Run {
             resume: self.resume,
             allow_change: &self.allow_change,
             overfit: self.overfit,
+            heaviest: false,
             progress: ProgressMode::Quiet,
             interrupt: &interrupt,
         };

@@ -250,9 +250,13 @@ fn report(experiment: &Experiment<'_>, summary: &Value, seconds: f64) -> anyhow:
         .iter()
         .map(|&share| (format!("{} %", percent(share)), share_dir(dir, share)))
         .collect();
-    let folders: Vec<(&str, &Path)> =
+    let mut folders: Vec<(&str, &Path)> =
         folders.iter().map(|(label, dir)| (label.as_str(), dir.as_path())).collect();
     let pretrain = dir.join("pretrain");
+    let mut pretrain = vec![("", pretrain.as_path())];
+    // A stage that the recipe leaves out has no folder.
+    folders.retain(|(_, dir)| dir.exists());
+    pretrain.retain(|(_, dir)| dir.exists());
     let parts = ["loss.contrast", "loss.asr", "loss.nwp"];
     let probes = ["probe.contrast", "shuffled.contrast", "probe.asr", "shuffled.asr"];
     let mut report = Report {
@@ -264,9 +268,14 @@ fn report(experiment: &Experiment<'_>, summary: &Value, seconds: f64) -> anyhow:
             ("training time".into(), present::minutes(seconds)),
         ],
         curves: vec![
-            present::curve(&pretrain, "Pretraining, parts of the loss", &parts, false)?,
-            present::curve(&pretrain, "Teacher-shuffle probe: texts of others", &probes, false)?,
-            present::curve(&pretrain, "Pretraining, loss on dev", &["dev.loss"], false)?,
+            present::curve_of_runs(&pretrain, "Pretraining, parts of the loss", &parts, false)?,
+            present::curve_of_runs(
+                &pretrain,
+                "Teacher-shuffle probe: texts of others",
+                &probes,
+                false,
+            )?,
+            present::curve_of_runs(&pretrain, "Pretraining, loss on dev", &["dev.loss"], false)?,
             present::curve_of_runs(&folders, "Fine-tuning, loss of answers", &["loss"], true)?,
             present::curve_of_runs(&folders, "Fine-tuning, loss on dev", &["dev.loss"], false)?,
         ],

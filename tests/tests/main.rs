@@ -15,6 +15,7 @@ mod program;
 #[cfg(unix)]
 mod resume;
 mod speech;
+mod speech_llm;
 mod standalone;
 mod transcribe;
 mod world;

@@ -64,16 +64,17 @@ fn last_step(path: &Path) -> u64 {
     text.lines().rev().find_map(step).unwrap_or(0)
 }
 
-/// A summary without the seconds it took.
-fn summary(run: &Path) -> Value {
-    fn without_seconds(value: &mut Value) {
+/// A summary without the seconds and the memory it took.
+pub fn summary(run: &Path) -> Value {
+    fn without_use(value: &mut Value) {
         if let Value::Object(fields) = value {
             fields.remove("train_seconds");
-            fields.values_mut().for_each(without_seconds);
+            fields.remove("peak_memory_mib");
+            fields.values_mut().for_each(without_use);
         }
     }
     let mut summary = read_json(&run.join("summary.json"));
-    without_seconds(&mut summary);
+    without_use(&mut summary);
     summary
 }
 

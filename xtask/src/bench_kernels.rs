@@ -13,7 +13,7 @@ const PEERS: &str = "--peers";
 
 /// What `--help` says.
 pub const OPTIONS: &str = "options
-  --op NAME        only this operation (crd, info-nce, mmd, nst, sinkhorn)
+  --op NAME        only this operation (crd, info-nce, mmd, nst, sinkhorn, wasserstein-info-nce)
   --shape NAME     only this shape
   --list           say which cases there are and why, and time nothing
   --device cpu     where the kernels run. cpu is timed. emu: the GPU kernels run on the PTX

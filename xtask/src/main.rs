@@ -88,8 +88,8 @@ const TRAINER: &[Command] = &[
     },
     Command {
         name: "inspect",
-        usage: "plan|layers --run RUN ...",
-        about: "draw the transport plan of an utterance, or contrasts by layer",
+        usage: "plan|layers|probes --run RUN ...",
+        about: "draw a transport plan or contrasts by layer; linear probes of a run",
         options: "",
         run: |args| trainer::run("inspect", args),
     },

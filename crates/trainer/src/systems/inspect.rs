@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{present, speech_llm};
 use crate::atomic;
 use crate::recipe::{Recipe, Task};
 use crate::report::{Curve, Heatmap, Report, Table};
 use crate::tasks::speech_llm::{
-    SpeechLlm, TestSet, TransportPlan, contrasts_by_layer, find_utterance, transport_plan,
+    SpeechLlm, TestSet, TransportPlan, contrasts_by_layer, find_utterance, probes, transport_plan,
 };
 
 /// Which weights of a run are looked at.
@@ -133,6 +133,22 @@ pub fn inspect_layers(run: &Path) -> anyhow::Result<PathBuf> {
     let numbers = json!({ "objective": recipe.pretrain.objective, "stages": stages });
     present::write_summary(&dir.join("layers.json"), &numbers)?;
     Ok(page)
+}
+
+/// Linear probes of manifest fields on the encoder's states and the projector's vectors of a run, fitted on
+/// the manifests `train` and scored on `test`.
+///
+/// # Errors
+///
+/// When the folder holds no such run, or an utterance cannot be read.
+pub fn inspect_probes(
+    run: &Path,
+    stage: Stage,
+    fields: &[String],
+    [train, test]: [&[String]; 2],
+) -> anyhow::Result<Value> {
+    let (recipe, model) = open(run, stage)?;
+    probes(&model, fields, [train, test], recipe.eval.batch_items)
 }
 
 fn stage_name(stage: Stage) -> String {

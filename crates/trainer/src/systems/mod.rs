@@ -18,7 +18,7 @@ use anyhow::{Context as _, bail, ensure};
 use model_zoo::Parameters;
 use serde_json::{Map, Value, json};
 
-pub use self::inspect::{Stage, inspect_layers, inspect_plan};
+pub use self::inspect::{Stage, inspect_layers, inspect_plan, inspect_probes};
 pub(crate) use self::present::write_transcripts;
 pub(crate) use self::speech_llm::MEMORY_TO_KEEP;
 pub use self::sweep::Sweep;

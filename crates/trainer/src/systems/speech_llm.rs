@@ -53,7 +53,7 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
         let mut result = outcome_json(&outcome, task.parameters().total());
         if let Some(test) = &test {
             result.insert("nearness".into(), test.nearness(&model)?);
-            result.insert("probes".into(), json!(probes(&model, recipe)?));
+            result.insert("probes".into(), probed(&model, recipe)?);
         }
         summary.insert("pretrain".into(), Value::Object(result));
     }
@@ -87,6 +87,15 @@ pub(super) fn run(experiment: &Experiment<'_>) -> anyhow::Result<Ending> {
     let report = report(experiment, &summary, seconds)?;
     report.write(&dir.join("report.html"))?;
     Ok(Ending::Done(report.tables))
+}
+
+/// Linear probes of the recipe's fields; null where it names none.
+fn probed(model: &SpeechLlm, recipe: &Recipe) -> anyhow::Result<Value> {
+    let (data, eval) = (&recipe.data, &recipe.eval);
+    match eval.probe_fields.is_empty() {
+        true => Ok(Value::Null),
+        false => probes(model, &eval.probe_fields, [&data.train, &data.test], eval.batch_items),
+    }
 }
 
 /// A share in per cent, as folders and tables name it.
@@ -132,7 +141,7 @@ fn finetune(
         let (scores, answered) = test.scores(model)?;
         write_answers(&below.join("test_answers.jsonl"), &answered)?;
         result.insert("test".into(), scores);
-        result.insert("probes".into(), json!(probes(model, &recipe)?));
+        result.insert("probes".into(), probed(model, &recipe)?);
     }
     Ok(Some((Value::Object(result), outcome.seconds)))
 }

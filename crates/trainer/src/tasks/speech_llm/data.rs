@@ -76,18 +76,20 @@ pub struct Transcribed {
 }
 
 impl Transcribed {
-    /// Reads and tokenises transcripts.
+    /// Reads and tokenises transcripts. Lines that are only asked questions about need none, and are
+    /// passed over then.
     ///
     /// # Errors
     ///
     /// Names the line with an empty text, without times that `objective` needs, or longer than the
     /// model allows.
     pub fn new(
-        utterances: Vec<Utterance>,
+        mut utterances: Vec<Utterance>,
         recipe: &Recipe,
         model: &SpeechLlm,
         objective: PretrainObjective,
     ) -> anyhow::Result<Self> {
+        utterances.retain(|utterance| needs_transcript(utterance, recipe));
         let heard = Heard::new(utterances, model.states.clone());
         let (mut texts, mut ids, mut timed) = (Vec::new(), Vec::new(), Vec::new());
         for (item, utterance) in heard.utterances.iter().enumerate() {
@@ -148,6 +150,11 @@ impl Transcribed {
         };
         Ok(MixedBatch { clips: Clips::States(frames, lengths), pieces })
     }
+}
+
+/// Whether a line has a transcript, or lacks one by mistake: those with a question may have none.
+pub fn needs_transcript(utterance: &Utterance, recipe: &Recipe) -> bool {
+    utterance.field(&recipe.data.text_field).is_some() || utterance.field("question").is_none()
 }
 
 /// The text that an utterance is compared with.

@@ -11,7 +11,6 @@ use super::data::Clips;
 use super::model::SpeechLlm;
 use super::states::Heard;
 use crate::manifest::{Utterance, read_all};
-use crate::recipe::Recipe;
 use crate::tasks::ridge::Ridge;
 
 /// An utterance in averages.
@@ -20,28 +19,29 @@ struct Averages {
     projector: Vec<f64>,
 }
 
-/// Accuracies of probes for each manifest field of `eval.probe_fields`, fitted on `data.train` and scored
-/// on `data.test`; `None` where the recipe names no field.
+/// Accuracies of probes for each of `fields`, manifest fields, fitted on the manifests `train` and scored on
+/// `test`.
 ///
 /// # Errors
 ///
 /// When an utterance cannot be read.
-pub fn probes(model: &SpeechLlm, recipe: &Recipe) -> anyhow::Result<Option<Value>> {
-    let fields = &recipe.eval.probe_fields;
-    if fields.is_empty() {
-        return Ok(None);
-    }
-    let of = |specs: &[String]| -> anyhow::Result<_> {
+pub fn probes(
+    model: &SpeechLlm,
+    fields: &[String],
+    [train, test]: [&[String]; 2],
+    batch_items: usize,
+) -> anyhow::Result<Value> {
+    let of = |specs: &[String]| -> anyhow::Result<Set> {
         let utterances = read_all(specs)?;
-        let averages = averages(model, &utterances, recipe.eval.batch_items)?;
+        let averages = averages(model, &utterances, batch_items)?;
         Ok((utterances, averages))
     };
-    let (train, test) = (of(&recipe.data.train)?, of(&recipe.data.test)?);
+    let (train, test) = (of(train)?, of(test)?);
     let mut found = Map::new();
     for field in fields {
         found.insert(field.clone(), probe(field, &train, &test)?);
     }
-    Ok(Some(Value::Object(found)))
+    Ok(Value::Object(found))
 }
 
 type Set = (Vec<Utterance>, Vec<Averages>);

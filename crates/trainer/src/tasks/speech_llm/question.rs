@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use super::data::transcript;
+use super::data::{needs_transcript, transcript};
 use crate::manifest::Utterance;
 use crate::recipe::{Instruct, Recipe, SpokenTask, language};
 
@@ -35,10 +35,8 @@ pub fn questions(
     let mut questions = Vec::new();
     for (number, task) in tasks.iter().enumerate() {
         let (prompts, answers) = match task {
-            SpokenTask::Asr => match utterance.field(&recipe.data.text_field) {
-                None => continue,
-                Some(_) => (asr_prompts.clone(), vec![transcript(utterance, recipe)?]),
-            },
+            SpokenTask::Asr if !needs_transcript(utterance, recipe) => continue,
+            SpokenTask::Asr => (asr_prompts.clone(), vec![transcript(utterance, recipe)?]),
             SpokenTask::St(code) => {
                 let field = format!("text_{code}");
                 let Some(text) = utterance.field(&field) else { continue };

@@ -40,8 +40,8 @@ impl TestSet {
         Ok(Self { asked, transcribed, tasks, recipe: recipe.clone() })
     }
 
-    /// The utterances.
-    pub fn utterances(&self) -> &[Utterance] {
+    /// The utterances with a transcript.
+    fn utterances(&self) -> &[Utterance] {
         &self.transcribed.heard.utterances
     }
 
@@ -61,7 +61,7 @@ impl TestSet {
         scores.insert("norm_avg".into(), json!(norm_avg(&scores, &self.recipe.instruct)));
         scores.insert("nearness".into(), self.nearness(model)?);
         let answered = self.asked.questions.iter().zip(said).map(|(question, answer)| Answered {
-            id: self.utterances()[question.item].id.clone(),
+            id: self.asked.heard.utterances[question.item].id.clone(),
             task: self.tasks[question.task].to_string(),
             prompt: question.prompts[0].clone(),
             gold: question.answers.clone(),

@@ -87,3 +87,79 @@ fn gold_answers(utterance: &Utterance) -> anyhow::Result<Vec<String>> {
         Some(other) => bail!("{}: answers is {other}, expected a list of texts", utterance.place),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::Place;
+
+    fn utterance(text: &str, extra: &Value) -> Utterance {
+        Utterance {
+            id: "a".into(),
+            audio: Some("a.wav".into()),
+            offset_s: 0.0,
+            duration_s: None,
+            text: text.into(),
+            extra: extra.as_object().unwrap().clone(),
+            place: Place { file: Arc::from(Path::new("m.jsonl")), line: 7 },
+        }
+    }
+
+    fn asked(text: &str, extra: &Value) -> anyhow::Result<Vec<Question>> {
+        let tasks = [SpokenTask::Asr, SpokenTask::St("de".into()), SpokenTask::Sqa];
+        questions(&tasks, 3, &utterance(text, extra), &Recipe::default())
+    }
+
+    #[test]
+    fn a_line_is_asked_what_it_can_answer() {
+        let all = json!({
+            "text_de": " Hallo ", "question": "Who? ", "answers": ["Ida", "Ida Brown"], "answer": "x",
+        });
+        let found = asked("Hello", &all).unwrap();
+        let shown: Vec<(usize, &str, Vec<String>)> =
+            found.iter().map(|q| (q.task, q.prompts[0].as_str(), q.answers.clone())).collect();
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            shown,
+            [
+                (0, "Can you transcribe this audio?", texts(&["Hello"])),
+                (1, "Can you translate this audio from english into german?", texts(&["Hallo"])),
+                (
+                    2,
+                    "Listen to the audio and answer this question: Who?",
+                    texts(&["Ida", "Ida Brown"])
+                ),
+            ]
+        );
+        assert!(found.iter().all(|question| question.item == 3));
+        let tasks = |text: &str, extra: Value| {
+            asked(text, &extra).unwrap().iter().map(|q| q.task).collect::<Vec<_>>()
+        };
+        assert_eq!(tasks("Hello", json!({})), [0]);
+        assert_eq!(tasks("Hello", json!({ "question": "Who?" })), [0], "nobody knows the answer");
+        assert_eq!(tasks("", json!({ "question": "Who?", "answer": "Ida" })), [2]);
+    }
+
+    #[test]
+    fn what_is_empty_or_no_text_is_named_with_its_line() {
+        for (text, extra, said) in [
+            ("", json!({}), "m.jsonl:7: no field `text`"),
+            ("  ", json!({}), "m.jsonl:7: text is empty, expected words"),
+            ("a", json!({ "text_de": " " }), "m.jsonl:7: an answer of task st-de is empty"),
+            (
+                "a",
+                json!({ "question": "?", "answers": "x" }),
+                "m.jsonl:7: answers is \"x\", expected a list of texts",
+            ),
+            ("a", json!({ "question": "?", "answers": [1] }), "answers holds 1, expected texts"),
+        ] {
+            let error = asked(text, &extra).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}

@@ -151,3 +151,31 @@ fn summed(
     }
     fused_of(&inputs, mean * items, gradients)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::noise;
+    use super::*;
+
+    /// Both losses between texts and recordings, at two layers.
+    fn both(text: u64, speech: u64, direction: Direction) -> [f64; 2] {
+        let options = ContrastOptions { temperature: 0.3, log_temperature: None, direction };
+        let layers = |seed| [noise(&[5, 3], seed), noise(&[5, 3], seed + 1)];
+        let clouds =
+            |seed| layers(seed).map(|rows| Clouds { rows, offsets: vec![0, 2, 3, 5] }).to_vec();
+        let cosine = contrast_cosine(&layers(text), &layers(speech), &options).unwrap();
+        let moved = contrast_wasserstein(&clouds(text), &clouds(speech), 0.05, &options).unwrap();
+        [cosine, moved].map(|loss| loss.item().unwrap())
+    }
+
+    #[test]
+    fn directions_are_each_other_with_the_sides_exchanged() {
+        let (there, back) = (Direction::TextToSpeech, Direction::SpeechToText);
+        assert_eq!(both(1, 7, there), both(7, 1, back));
+        assert!(both(1, 7, there) != both(1, 7, back));
+        let (one, other) = (both(1, 7, Direction::Symmetric), both(7, 1, Direction::Symmetric));
+        for (one, other) in one.into_iter().zip(other) {
+            assert!((one - other).abs() < 1e-5 * one, "{one}, {other}");
+        }
+    }
+}

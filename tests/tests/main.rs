@@ -17,5 +17,6 @@ mod resume;
 mod speech;
 mod speech_llm;
 mod standalone;
+mod sweep;
 mod transcribe;
 mod world;

@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// A world with an encoder, a language model, a manifest with translations and questions, and the
 /// recipe `llm.toml`.
-fn world() -> World {
+pub fn world() -> World {
     let world = World::new();
     world.save_hubert("speech", 7);
     world.save_llama("lm", 5, DType::F32);

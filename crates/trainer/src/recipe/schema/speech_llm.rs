@@ -123,7 +123,9 @@ pub struct Pretrain {
     pub blur: f64,
     /// Which side picks its partner among those of the other.
     pub direction: Direction,
-    /// Largest shift of the positions of both sides, one draw from 0 to it; 0 shifts nothing.
+    /// Largest shift of the positions of both sides, one draw from 0 to it; 0 shifts nothing. Where
+    /// positions are rotated and relative, as in every LLaMA without `dynamic` scaling, a shift changes
+    /// nothing but rounding; the paper found no help in it.
     pub position_shift: usize,
     /// What a shift is drawn for.
     pub shift_per: ShiftPer,

@@ -112,6 +112,11 @@ impl Contraster {
         })
     }
 
+    /// Whether a batch of so many items is computed a few at a time.
+    pub fn is_cached(&self, batch: usize) -> bool {
+        (1..batch).contains(&self.cached_items)
+    }
+
     /// Texts as they are compared, without a graph.
     pub fn texts(&self, ctx: &Context, model: &SpeechLlm, side: Side) -> anyhow::Result<Compared> {
         let ctx = ctx.constant();
@@ -144,7 +149,7 @@ impl Contraster {
         shifts: &[usize],
     ) -> anyhow::Result<Compared> {
         let batch = lengths.len();
-        if self.cached_items == 0 || self.cached_items >= batch {
+        if !self.is_cached(batch) {
             return self.recordings_at_once(ctx, model, frames, lengths, shifts);
         }
         let mut chunks = Vec::new();

@@ -172,31 +172,43 @@ impl PretrainTask {
             Some(mixed) => Some(self.mixed_sequences(ctx, mixed)?),
             None => None,
         };
+        // Projected once for all parts, unless the contrast takes a few items at a time.
+        let asr = self.source.objective.asr;
+        let is_cached = self.contraster.as_ref().is_some_and(|c| c.is_cached(batch.texts.len()));
+        let speech = match &heard {
+            Some((frames, lengths)) if asr || !is_cached => {
+                Some(model.project(ctx, frames, lengths)?)
+            }
+            _ => None,
+        };
         let mut parts = Vec::new();
         if let Some(contraster) = &self.contraster {
             let mut texts = self.texts(ctx, contraster, batch)?;
             if let Some(order) = order {
                 texts = texts.reordered(order)?;
             }
-            let speech = match (&sequences, &heard) {
-                (Some(sequences), _) => {
+            let compared = match (&sequences, &heard, &speech) {
+                (Some(sequences), ..) => {
                     contraster.sequences(ctx, model, side_of(sequences, &batch.shifts)?)?
                 }
-                (None, Some((frames, lengths))) => {
+                (None, Some((frames, lengths)), _) if is_cached => {
                     contraster.recordings(ctx, model, frames, lengths, &batch.shifts)?
                 }
-                (None, None) => anyhow::bail!("a contrast without recordings"),
+                (None, _, Some(speech)) => {
+                    let side = Side::of_speech(speech.clone(), &batch.shifts);
+                    contraster.sequences(ctx, model, side)?
+                }
+                (None, ..) => anyhow::bail!("a contrast without recordings"),
             };
-            let sum = contraster.loss(ctx, &texts, &speech)?;
+            let sum = contraster.loss(ctx, &texts, &compared)?;
             parts.push(LossPart { name: "contrast", sum, weight: 1.0 });
         }
-        if let (true, Some((frames, lengths))) = (self.source.objective.asr, &heard) {
-            let speech = model.project(ctx, frames, lengths)?;
+        if let (true, Some(speech)) = (asr, &speech) {
             let conversations = match order {
                 None => batch.conversations.clone(),
                 Some(order) => order.iter().map(|&k| batch.conversations[k].clone()).collect(),
             };
-            let sum = model.answer_loss(ctx, &speech, &conversations)?;
+            let sum = model.answer_loss(ctx, speech, &conversations)?;
             parts.push(LossPart { name: "asr", sum, weight: 1.0 });
         }
         if let Some(sequences) = &sequences {

@@ -144,8 +144,8 @@ fn an_unknown_recipe_key_is_refused_with_the_nearest_one() {
     assert_says(
         &fail(&mut train(&world, "bad.toml", &[])),
         &[
-            "bad.toml:1: task is `asrr`, expected one of asr, teach-whisper, finetune-text, ctc, lm \
-         (hint: did you mean asr)",
+            "bad.toml:1: task is `asrr`, expected one of asr, teach-whisper, finetune-text, ctc, lm, \
+         speech-llm (hint: did you mean asr)",
             "bad.toml:4: recipe: no key optim.beta (hint: did you mean optim.betas)",
         ],
     );

@@ -21,7 +21,8 @@ const MEMORY: usize = 1 << 30;
 /// The encoder of a recipe with what it has heard.
 pub struct States {
     pub encoder: SpeechEncoder,
-    /// Says which encoder and layer states are of.
+    /// Says which encoder and layer states are of. The number in front rises when the encoders' sums
+    /// change.
     key: String,
     disk: Option<FeatureCache>,
     /// States by utterance, whichever list it is in.

@@ -162,13 +162,13 @@ fn validate_lists_every_bad_line_and_goes_on() {
         "not json\n",
         "{\"id\": \"a\", \"text\": \"HI\"}\n",
         "{\"id\": \"e\", \"audio\": \"bad.wav\", \"text\": \"\"}\n",
-        "{\"id\": \"f\", \"audio\": \"ok.wav\", \"duration\": 0.1, \"text\": \"Hello there.\"}\n",
+        "{\"id\": \"f\", \"audio\": \"own.wav\", \"duration\": 0.1, \"text\": \"Hello there.\"}\n",
     ));
-    for name in ["ok.wav", "bad.wav"] {
+    for name in ["ok.wav", "own.wav", "bad.wav"] {
         std::fs::write(folder.path().join(name), "").unwrap();
     }
     let header = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
-        Some("ok.wav") => Ok(Header { duration_s: Some(2.0), sample_rate: 16_000 }),
+        Some("ok.wav" | "own.wav") => Ok(Header { duration_s: Some(2.0), sample_rate: 16_000 }),
         _ => Err("bad.wav: not a sound file".to_string()),
     };
     let found = validate(&path, ValidationOptions::default(), &header).unwrap();
@@ -190,17 +190,29 @@ fn validate_lists_every_bad_line_and_goes_on() {
         strip(&found.warnings),
         [
             "train.jsonl:6: text is empty",
-            "train.jsonl:7: duration is 0.1, `ok.wav` holds 2.000 s, the rest is unused",
             "train.jsonl:7: text has 120 characters a second, expected at most 40 (hint: does it belong to this audio)",
+            "train.jsonl:7: duration is 0.1, `own.wav` holds 2.000 s, the rest is unused",
             "train.jsonl: 4 of 5 texts are all upper case (hint: data.lowercase = true)",
         ]
     );
-    assert_eq!((found.n_lines, found.n_files, found.n_errors), (7, 3, 5));
+    assert_eq!((found.n_lines, found.n_files, found.n_errors), (7, 4, 5));
     assert!(!found.is_ok());
 
     let few = ValidationOptions { max_errors: 2, ..ValidationOptions::default() };
     let found = validate(&path, few, &header).unwrap();
     assert_eq!((found.errors.len(), found.n_errors), (2, 5));
+}
+
+#[test]
+fn lines_that_share_a_recording_leave_none_of_it_unused() {
+    let (folder, path) = manifest(concat!(
+        "{\"id\": \"a\", \"audio\": \"long.wav\", \"offset\": 0.0, \"duration\": 2, \"text\": \"One.\"}\n",
+        "{\"id\": \"b\", \"audio\": \"long.wav\", \"offset\": 2.0, \"duration\": 2, \"text\": \"Two.\"}\n",
+    ));
+    std::fs::write(folder.path().join("long.wav"), "").unwrap();
+    let header = |_: &Path| Ok(Header { duration_s: Some(60.0), sample_rate: 16_000 });
+    let found = validate(&path, ValidationOptions::default(), &header).unwrap();
+    assert_eq!((found.n_files, found.n_errors, found.warnings.len()), (1, 0, 0));
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub fn validate(
     let spec = ManifestSpec::parse(spec)?;
     let mut found = Validation::default();
     let mut places: HashMap<String, Place> = HashMap::new();
-    let mut headers: HashMap<PathBuf, Option<Header>> = HashMap::new();
+    let mut files: BTreeMap<PathBuf, SoundFile> = BTreeMap::new();
     let mut rates: BTreeMap<u32, (Place, usize)> = BTreeMap::new();
     let (mut n_used, mut n_cased, mut n_upper) = (0, 0, 0);
     for line in parse_lines(&spec.path)? {
@@ -117,7 +117,7 @@ pub fn validate(
         }
         places.entry(utterance.id.clone()).or_insert_with(|| utterance.place.clone());
 
-        let sound = check_audio(&utterance, options, header, &mut headers, &mut found);
+        let sound = check_audio(&utterance, options, header, &mut files, &mut found);
         if let Some(Header { sample_rate, .. }) = sound {
             let first = || (utterance.place.clone(), 0);
             rates.entry(sample_rate).or_insert_with(first).1 += 1;
@@ -128,7 +128,10 @@ pub fn validate(
         n_cased += usize::from(letters().next().is_some());
         n_upper += usize::from(letters().next().is_some() && letters().all(char::is_uppercase));
     }
-    found.n_files = headers.len();
+    found.n_files = files.len();
+    for unused in files.into_values().filter(|f| f.n_lines == 1).filter_map(|f| f.unused) {
+        found.warn(unused);
+    }
     if n_used == 0 && found.is_ok() {
         found.error(options, nothing_left(&spec)?);
     }
@@ -154,27 +157,35 @@ pub fn validate(
     Ok(found)
 }
 
+/// What is known of a sound file that lines name.
+struct SoundFile {
+    /// `None` where it could not be read.
+    header: Option<Header>,
+    n_lines: usize,
+    /// That its line leaves most of it out; nothing is said of a recording of several lines.
+    unused: Option<String>,
+}
+
 fn check_audio(
     utterance: &Utterance,
     options: ValidationOptions,
     header: &dyn Fn(&Path) -> Result<Header, String>,
-    headers: &mut HashMap<PathBuf, Option<Header>>,
+    files: &mut BTreeMap<PathBuf, SoundFile>,
     found: &mut Validation,
 ) -> Option<Header> {
     let Utterance { offset_s, duration_s, place, .. } = utterance;
     let audio = utterance.audio.as_ref()?;
-    let sound = match headers.get(audio) {
-        Some(known) => *known,
-        None => {
-            let result = match audio.is_file() {
-                true => header(audio).map_err(|what| format!("{place}: audio: {what}")),
-                false => Err(format!("{place}: audio is `{}`, no such file", audio.display())),
-            };
-            let sound = result.map_err(|message| found.error(options, message)).ok();
-            headers.insert(audio.clone(), sound);
-            sound
-        }
-    };
+    if !files.contains_key(audio) {
+        let result = match audio.is_file() {
+            true => header(audio).map_err(|what| format!("{place}: audio: {what}")),
+            false => Err(format!("{place}: audio is `{}`, no such file", audio.display())),
+        };
+        let header = result.map_err(|message| found.error(options, message)).ok();
+        files.insert(audio.clone(), SoundFile { header, n_lines: 0, unused: None });
+    }
+    let file = files.get_mut(audio).expect("it was put there");
+    file.n_lines += 1;
+    let sound = file.header;
     let Some(file_s) = sound.and_then(|sound| sound.duration_s) else { return sound };
     let end_s = offset_s + duration_s.unwrap_or(0.0);
     if end_s > file_s + options.tolerance_s || *offset_s >= file_s {
@@ -189,8 +200,7 @@ fn check_audio(
         && *offset_s == 0.0
         && file_s - duration_s > options.tolerance_s
     {
-        // Legitimate when the line is the first segment of a long recording.
-        found.warn(format!(
+        file.unused = Some(format!(
             "{place}: duration is {duration_s}, `{}` holds {file_s:.3} s, the rest is unused",
             audio.display()
         ));

@@ -36,7 +36,8 @@ enum Form {
     Headers,
     /// `<|im_start|>ROLE`, as SmolLM2 has it.
     ChatMl,
-    /// Lines, for models that were never taught to chat.
+    /// A line each, for models that were never taught to chat. The end of a line ends an answer: all
+    /// of them know it, and some were never shown an end of text.
     Lines,
 }
 
@@ -56,7 +57,7 @@ impl ChatFormat {
     ///
     /// # Errors
     ///
-    /// When the model has no token that ends a text.
+    /// When the model has no token that ends an answer.
     pub fn new(tokenizer: Tokenizer, llm: &Llama, system: &str) -> anyhow::Result<Self> {
         let has = |token: &str| tokenizer.token_to_id(token);
         let first = |ids: &[u32]| ids.first().copied();
@@ -67,8 +68,8 @@ impl ChatFormat {
         } else if has("<|im_start|>").is_some() {
             (Form::ChatMl, has("<|im_end|>"))
         } else {
-            let end = config.eos_token_id.as_ref().and_then(|ids| first(ids.as_slice()));
-            (Form::Lines, end)
+            let eos = config.eos_token_id.as_ref().and_then(|ids| first(ids.as_slice()));
+            (Form::Lines, line_end(&tokenizer)?.or(eos))
         };
         let end =
             end.context("llm.dir: no token ends a text, expected eos_token_id in its config")?;
@@ -142,4 +143,10 @@ impl ChatFormat {
         }
         Ok((before, self.text(&format!("\n{question}\n"))?))
     }
+}
+
+/// The token that ends a line, where one token does. Some tokenizers put a space before any text.
+fn line_end(tokenizer: &Tokenizer) -> anyhow::Result<Option<u32>> {
+    let Some(&last) = tokenizer.encode("\n", false)?.last() else { return Ok(None) };
+    Ok((tokenizer.decode(&[last], false)? == "\n").then_some(last))
 }

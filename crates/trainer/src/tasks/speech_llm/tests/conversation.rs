@@ -74,13 +74,12 @@ fn chat_ml_marks_where_turns_begin_and_end() {
 
 #[test]
 fn a_model_that_does_not_chat_reads_lines() {
-    // The config's end of a text is the token that stands last.
     let marks = ["<|a|>", "<|b|>", "<|c|>"];
     let question = ["\nWhat is said?\n"];
     let chat = format(marks, "Be kind.");
-    check(&chat, &["<|begin_of_text|>", "Be kind.\n"], &question, "<|c|>");
-    check(&format(marks, "  "), &["<|begin_of_text|>"], &question, "<|c|>");
-    assert_eq!((chat.start, chat.end), (256, 260));
+    check(&chat, &["<|begin_of_text|>", "Be kind.\n"], &question, "\n");
+    check(&format(marks, "  "), &["<|begin_of_text|>"], &question, "\n");
+    assert_eq!((chat.start, vec![chat.end]), (256, tokens(&chat, &["\n"])));
 }
 
 #[test]

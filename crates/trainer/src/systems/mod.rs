@@ -160,14 +160,15 @@ fn restore_last(run: &Path, parameters: &Parameters) -> anyhow::Result<()> {
     store.restore_parameters(step, parameters)
 }
 
-/// Sets the parameters of a run from its best checkpoint, or its last one.
-fn restore(run: &Path, recipe: &Recipe, parameters: &Parameters) -> anyhow::Result<()> {
+/// Sets the parameters of a run from its best checkpoint, or its last one, and returns its step.
+fn restore(run: &Path, recipe: &Recipe, parameters: &Parameters) -> anyhow::Result<u64> {
     let store = CheckpointStore::new(run.join("checkpoints"));
     let lower_is_better = recipe.checkpoint.metric.starts_with('-');
     let step = store
         .best(lower_is_better)?
         .with_context(|| format!("{}: no checkpoint there", run.display()))?;
-    store.restore_parameters(step, parameters)
+    store.restore_parameters(step, parameters)?;
+    Ok(step)
 }
 
 /// Scores as a JSON object.
@@ -175,7 +176,7 @@ fn scores_json(scores: &Scores) -> Value {
     Value::Object(scores.iter().map(|(name, value)| (name.clone(), json!(value))).collect())
 }
 
-/// What every summary says of a training run.
+/// What every summary says of a training run; `dev` is what its last step scored.
 fn outcome_json(outcome: &Outcome, parameters: usize) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("steps".into(), json!(outcome.step));

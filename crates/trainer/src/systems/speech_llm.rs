@@ -192,7 +192,7 @@ pub(super) fn load_stage(
     match stage {
         Stage::Pretrained => Ok(parameters.load(&run.join(START))?),
         Stage::Finetuned(percent) => {
-            restore(&share_dir(run, percent / 100.0), &of_instruct(recipe), &parameters)
+            restore(&share_dir(run, percent / 100.0), &of_instruct(recipe), &parameters).map(drop)
         }
     }
 }

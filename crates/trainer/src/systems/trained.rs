@@ -10,6 +10,8 @@ use crate::training::{Outcome, train};
 /// A finished run whose best weights are in place.
 pub(super) struct Trained {
     outcome: Outcome,
+    /// Step of the checkpoint whose weights they are.
+    best_step: u64,
     /// Scalars in what was trained or saved.
     parameters: usize,
 }
@@ -36,15 +38,16 @@ impl Experiment<'_> {
         if outcome.interrupted {
             return Ok(None);
         }
-        restore(&self.dir, recipe, task.parameters())?;
-        Ok(Some(Trained { outcome, parameters }))
+        let best_step = restore(&self.dir, recipe, task.parameters())?;
+        Ok(Some(Trained { outcome, best_step, parameters }))
     }
 
     /// Writes `summary.json` and `report.html`.
     pub(super) fn conclude(&self, trained: &Trained, found: Findings) -> anyhow::Result<Ending> {
         let (resolved, dir) = (self.resolved, &self.dir);
-        let Trained { outcome, parameters } = trained;
+        let Trained { outcome, best_step, parameters } = trained;
         let mut summary = outcome_json(outcome, *parameters);
+        summary.insert("best_step".into(), json!(best_step));
         summary.insert("task".into(), json!(resolved.recipe.task.name()));
         summary.insert("test".into(), found.test.clone());
         present::write_summary(&dir.join("summary.json"), &Value::Object(summary))?;

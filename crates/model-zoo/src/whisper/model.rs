@@ -7,9 +7,7 @@ use tensor_core::{Context, DType, Tensor};
 use super::config::WhisperConfig;
 use super::decoder::{DecoderInput, WhisperDecoder};
 use super::encoder::{EncoderInput, EncoderOutput, WhisperEncoder};
-use super::generate::{self, WhisperGenerateOptions};
 use super::generation_config::GenerationConfig;
-use crate::decoding::{Hypothesis, Strategy};
 use crate::error::Result;
 use crate::folder::ModelFolder;
 use crate::json;
@@ -114,42 +112,6 @@ impl Whisper {
         let input = DecoderInput::new(decoder_input_ids, memory);
         let output = self.decoder.forward(ctx, &input)?;
         self.decoder.project(ctx, &output.last_hidden_state)
-    }
-
-    /// Continues the same prompt for every item of `memory`: an n-best list each, best first.
-    ///
-    /// An item's list does not depend on the batch it is in.
-    ///
-    /// # Errors
-    ///
-    /// [`Option`](crate::ErrorKind::Option) when the prompt is empty or too long, options of the
-    /// strategy are out of range, or no token has a finite score.
-    pub fn generate(
-        &self,
-        ctx: &Context,
-        memory: &EncoderOutput,
-        options: &WhisperGenerateOptions,
-    ) -> Result<Vec<Vec<Hypothesis>>> {
-        generate::generate(self, ctx, memory, options)
-    }
-
-    /// Options for [`generate`](Self::generate) as the folder states them: greedy decoding with
-    /// the suppress lists, end tokens and longest transcript of `generation_config.json`, else of
-    /// `config.json`.
-    pub fn generate_options(&self, prompt_ids: Vec<u32>) -> WhisperGenerateOptions {
-        let (generation, config) = (&self.generation, &self.config);
-        let max_length = generation.max_length.unwrap_or(config.max_target_positions);
-        WhisperGenerateOptions {
-            strategy: Strategy::Greedy,
-            max_new_tokens: max_length.saturating_sub(prompt_ids.len()),
-            prompt_ids,
-            suppress_tokens: generation.suppressed(),
-            begin_suppress_tokens: generation.begin_suppressed(),
-            eos_token_ids: generation
-                .eos_token_id
-                .as_ref()
-                .map_or_else(|| vec![config.eos_token_id], |ids| ids.as_slice().to_vec()),
-        }
     }
 
     /// Writes `config.json`, `generation_config.json` and `model.safetensors`, which

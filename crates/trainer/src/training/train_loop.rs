@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
-use model_zoo::Parameters;
-use tensor_core::{AdamW, AdamWOptions, Var};
+use tensor_core::{AdamW, Var};
 
 use super::checkpoint::{CheckpointStore, LoopState};
 use super::gradients::{Accumulated, accumulate};
+use super::run_log::RunLog;
 use super::same_run::{check_same_run, hash_manifests};
+use super::trainable::{freeze_parameters, optimizer};
 use crate::batching::Prefetcher;
-use crate::freeze;
 use crate::guard::{Guard, Verdict};
 use crate::interrupt::Interrupt;
-use crate::log::{EventWriter, MetricsLog, Progress, ProgressMode};
+use crate::log::{Progress, ProgressMode};
 use crate::recipe::Recipe;
 use crate::schedule::LrSchedule;
 use crate::tasks::{BatchSource, Scores, Task};
@@ -85,8 +85,7 @@ struct Run<'a, T: Task> {
     optimizer: AdamW,
     schedule: LrSchedule,
     state: LoopState,
-    metrics: MetricsLog,
-    events: EventWriter,
+    log: RunLog,
 }
 
 /// What one step did, for the log.
@@ -140,12 +139,7 @@ impl<'a, T: Task> Run<'a, T> {
             state = LoopState { recipe: text, data_hash, overfit, ..saved };
             state.guard.set_limits(recipe.train.guard_z, recipe.train.max_bad_steps);
         }
-        let metrics_path = options.dir.join("metrics.jsonl");
-        let metrics = match newest {
-            Some(step) => MetricsLog::resume(metrics_path, step)?,
-            None => MetricsLog::create(metrics_path)?,
-        };
-        let events = EventWriter::create(&options.dir.join("tensorboard"), wall_time(), newest)?;
+        let log = RunLog::open(options.dir, newest)?;
         Ok(Self {
             schedule: LrSchedule::new(&recipe.schedule, recipe.optim.lr),
             vars: parameters.vars().filter(|var| var.trainable()).cloned().collect(),
@@ -155,8 +149,7 @@ impl<'a, T: Task> Run<'a, T> {
             store,
             optimizer,
             state,
-            metrics,
-            events,
+            log,
         })
     }
 
@@ -306,7 +299,7 @@ impl<'a, T: Task> Run<'a, T> {
             ("skipped".into(), self.state.guard.n_skipped() as f64),
             ("elapsed_s".into(), began.elapsed().as_secs_f64()),
         ]);
-        self.record("train", &fields)
+        self.log.record(self.state.step, "train", &fields)
     }
 
     /// Parts of the loss of the step's first micro-batch, as they are and with the other side
@@ -322,7 +315,7 @@ impl<'a, T: Task> Run<'a, T> {
             let parts = self.task.probe(batch, shuffled)?.into_iter();
             fields.extend(parts.map(|(part, value)| (format!("{name}.{part}"), value)));
         }
-        if fields.is_empty() { Ok(()) } else { self.record("train", &fields) }
+        if fields.is_empty() { Ok(()) } else { self.log.record(self.state.step, "train", &fields) }
     }
 
     /// Scores on the development set, as they are named in the logs.
@@ -331,20 +324,10 @@ impl<'a, T: Task> Run<'a, T> {
         Ok(scores.map(|(name, value)| (format!("dev.{name}"), value)).collect())
     }
 
-    fn record(&mut self, group: &str, fields: &[(String, f64)]) -> anyhow::Result<()> {
-        let now = self.state.step;
-        self.metrics
-            .append(now, fields.iter().map(|(name, value)| (name.as_str(), (*value).into())))?;
-        let tags: Vec<(String, f64)> =
-            fields.iter().map(|(name, value)| (format!("{group}/{name}"), *value)).collect();
-        let scalars = tags.iter().map(|(tag, value)| (tag.as_str(), *value));
-        self.events.scalars(now, wall_time(), scalars)
-    }
-
     /// Scores that are logged and shown.
     fn evaluate(&mut self, progress: &mut Progress) -> anyhow::Result<Scores> {
         let scores = self.scores()?;
-        self.record("eval", &scores)?;
+        self.log.record(self.state.step, "eval", &scores)?;
         progress.note(format!("step {}: {}", self.state.step, shown(&scores)));
         let (metric, _) = self.recipe.checkpoint.score();
         if !scores.iter().any(|(name, _)| name == metric) {
@@ -382,29 +365,6 @@ impl<'a, T: Task> Run<'a, T> {
     }
 }
 
-/// AdamW over what is trained; biases and norms, which have one dimension, do not decay.
-fn optimizer(parameters: &Parameters, recipe: &Recipe) -> anyhow::Result<AdamW> {
-    let options = AdamWOptions {
-        betas: recipe.optim.betas.into(),
-        eps: recipe.optim.eps,
-        weight_decay: recipe.optim.weight_decay,
-    };
-    let trainable = parameters.iter().filter(|(_, var)| var.trainable());
-    Ok(AdamW::new(options, trainable.map(|(name, var)| (name, var, var.shape().len() > 1)))?)
-}
-
-/// Applies `train.freeze`; what a model froze itself stays frozen unless asked for by name.
-fn freeze_parameters(parameters: &Parameters, recipe: &Recipe) -> anyhow::Result<()> {
-    let names: Vec<String> = parameters.names().map(str::to_owned).collect();
-    let (frozen, thawed) = (&recipe.train.freeze, &recipe.train.unfreeze);
-    let trainable = freeze::trainable(&names, frozen, thawed)?;
-    for ((name, var), trainable) in parameters.iter().zip(trainable) {
-        let named = thawed.iter().any(|pattern| freeze::matches(pattern, name));
-        var.set_trainable(trainable && (var.trainable() || named));
-    }
-    Ok(())
-}
-
 fn summary(step: &Step) -> String {
     let parts: Vec<String> =
         step.parts.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
@@ -419,13 +379,6 @@ fn summary(step: &Step) -> String {
 
 fn shown(scores: &Scores) -> String {
     scores.iter().map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join("  ")
-}
-
-/// Seconds since 1970; for logs alone.
-fn wall_time() -> f64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use model_zoo::Parameters;
 use serde_json::Value;
 use tensor_core::{Context, Device, SafeTensors, Tensor};
 

@@ -106,7 +106,7 @@ def layer_by_layer(texts, speeches, blur):
 
 def all_at_once(texts, speeches, blur):
     """GeomLoss's loop on all pairs of all layers, each at temperatures of its own: as few products as there can be.
-    Items of one length, and schedules of one length."""
+    Items of one length; a shorter schedule repeats its first temperature."""
     x, y = (torch.stack([torch.stack(layer) for layer in side]) for side in (texts, speeches))
     (layers, items, n, d), (_, others, m, _) = x.shape, y.shape
     pairs = layers * items * others
@@ -126,7 +126,9 @@ def all_at_once(texts, speeches, blur):
         low = torch.minimum(x.amin(2)[:, :, None], y.amin(2)[:, None])
         high = torch.maximum(x.amax(2)[:, :, None], y.amax(2)[:, None])
         diameters = (high - low).norm(dim=3).reshape(-1).double().numpy()
-    schedules = np.array([epsilon_schedule(2, diameter, blur, 0.5) for diameter in diameters], dtype="float32")
+    schedules = [epsilon_schedule(2, diameter, blur, 0.5) for diameter in diameters]
+    longest = max(map(len, schedules))
+    schedules = np.array([[own[0]] * (longest - len(own)) + list(own) for own in schedules], dtype="float32")
     temperatures = [torch.from_numpy(column.copy())[:, None] for column in schedules.T]
 
     def softmin(eps, costs, h):
